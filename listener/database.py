@@ -1,0 +1,185 @@
+"""Connections to the one database: SQLite on one host, or Postgres. Transactions are opened here and nowhere else.
+
+SQLite has one writer: its engine has one connection and begins with BEGIN IMMEDIATE, since a deferred transaction that
+turns into a write fails at once when another holds the lock, whatever the busy timeout. Readers have an engine of their
+own that cannot write. `synchronous=FULL`: WAL with NORMAL may lose the last commits when the power fails, and a lost
+"the portal has it" is a second visit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql import column, table
+
+from listener import schema
+from listener.errors import Conflict, Outage, SetupError
+
+Tx = AsyncConnection
+"""A connection inside a transaction. Who opened it decides when it commits."""
+
+_MIGRATE = "run `fusion-sync migrate`"
+
+
+class Database:
+    """The outbox's database. `async with database.writing() as tx:` is one transaction; leaving it commits.
+
+    Every error that means "not there now" comes out as `Outage`; a broken rule of the tables as `Conflict`: then
+    nothing of that transaction was written.
+    """
+
+    def __init__(self, url: str) -> None:
+        """`url` as in DATABASE_URL; raises `SetupError` if it names neither SQLite nor Postgres."""
+        self.url = async_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._writer, self._reader = _sqlite_engines(self.url) if self.is_sqlite else _postgres_engines(self.url)
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Tx]:
+        """A transaction that may write; on SQLite it holds the write lock from its first instruction."""
+        async with _translated(), self._writer.begin() as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Tx]:
+        """A transaction that only reads, and does not wait for writers."""
+        async with _translated(), self._reader.connect() as tx:
+            yield tx
+
+    async def check(self) -> None:
+        """Raise `SetupError` unless the schema is the one that this code was written for."""
+        revision = table("alembic_version", column("version_num"))
+        found: str | None = None
+        try:
+            async with self.reading() as tx:
+                found = (await tx.execute(select(revision.c.version_num))).scalar_one_or_none()
+        except (OperationalError, ProgrammingError):
+            found = None
+        except Outage:
+            if not self.is_sqlite:
+                raise
+        if found is None:
+            raise SetupError(f"the database {self.name} has no tables yet", hint=_MIGRATE)
+        if found != schema.VERSION:
+            raise SetupError(
+                f"the database {self.name} is at revision {found}, this program needs {schema.VERSION}",
+                hint=_MIGRATE if found < schema.VERSION else "install the newer version of this program",
+            )
+
+    @property
+    def name(self) -> str:
+        """The database as a person would name it, without credentials."""
+        return self.url.render_as_string(hide_password=True)
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._writer.dispose()
+        if self._reader is not self._writer:
+            await self._reader.dispose()
+
+
+def async_url(url: str) -> URL:
+    """The URL with the driver that we use: `sqlite+aiosqlite` or `postgresql+psycopg`."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SetupError("DATABASE_URL is not a database URL", hint="use sqlite:///FILE or postgresql://…") from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            if not parsed.database or parsed.database == ":memory:":
+                raise SetupError("DATABASE_URL names no file", hint="use sqlite:///FILE: the outbox must outlive us")
+            return parsed.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres":
+            return parsed.set(drivername="postgresql+psycopg")
+        case other:
+            raise SetupError(f"DATABASE_URL names {other}, which is not supported", hint="use SQLite or Postgres")
+
+
+def sync_url(url: str) -> URL:
+    """The same database for alembic, which is not async."""
+    parsed = async_url(url)
+    return parsed.set(drivername="sqlite") if parsed.get_backend_name() == "sqlite" else parsed
+
+
+def upsert(tx: Tx, rows: Any) -> sqlite.Insert | postgresql.Insert:
+    """INSERT into a table, with ON CONFLICT to follow, in the dialect of the connection."""
+    return sqlite.insert(rows) if tx.dialect.name == "sqlite" else postgresql.insert(rows)
+
+
+def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    folder = Path(url.database or "").parent
+    if not folder.is_dir():
+        raise SetupError(f"the folder of the database file {url.database} does not exist", hint="create it")
+    writer = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=60)
+    reader = create_async_engine(url, pool_size=4, max_overflow=4)
+    for engine, only_read in ((writer, False), (reader, True)):
+        _on_connect(engine, only_read=only_read)
+
+    @event.listens_for(writer.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return writer, reader
+
+
+def _on_connect(engine: AsyncEngine, *, only_read: bool) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def _connect(dbapi_connection: Any, _record: Any) -> None:
+        # The driver would begin deferred transactions of its own; we say when, and how.
+        dbapi_connection.isolation_level = None
+        cursor = dbapi_connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 30000")
+        if only_read:
+            cursor.execute("PRAGMA query_only = ON")
+        else:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
+            cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+
+def _postgres_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    # An idle transaction holds back vacuum, and the claim slows with every dead row: none may linger.
+    limits = "-c statement_timeout=10000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000"
+    engine = create_async_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        pool_pre_ping=True,
+        connect_args={
+            "options": f"{limits} -c timezone=UTC",
+            "connect_timeout": 10,
+            # Behind PgBouncer in transaction mode a prepared statement may meet a connection that does not know it.
+            "prepare_threshold": None,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15000,
+        },
+    )
+    return engine, engine
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict(f"a rule of the tables was hit ({type(error.orig).__name__})") from error
+    except OperationalError as error:
+        raise Outage(
+            f"the database is not answering ({type(error.orig).__name__})",
+            hint="is it running, reachable, and is there room on its disk? `fusion-sync doctor --database`",
+        ) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Outage("the connection to the database was lost", hint="it is opened again by itself") from error
+        raise

@@ -1,0 +1,62 @@
+"""Which chart is which record's: at most one each way, for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, select
+
+from listener.change import RecordId
+from listener.database import Tx, upsert
+from listener.errors import Conflict
+from listener.schema import link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """`identity`: a digest of whose chart it was when we last saw it (see `fusion.identity`)."""
+
+    record_id: RecordId
+    portal_id: str
+    how: str
+    identity: str | None
+
+
+async def of_record(tx: Tx, record_id: RecordId) -> Link | None:
+    """The record's link, if it has one."""
+    return await _one(tx, link.c.record_id == record_id)
+
+
+async def of_chart(tx: Tx, portal_id: str) -> Link | None:
+    """The chart's link, if it has one."""
+    return await _one(tx, link.c.portal_id == portal_id)
+
+
+async def make(tx: Tx, made: Link) -> None:
+    """Link the two, or renew the digest of the link that they have.
+
+    Raises `Conflict` if the chart belongs to another record or the record to another chart: neither is overwritten.
+    """
+    fresh = upsert(tx, link).values(
+        record_id=made.record_id,
+        portal_id=made.portal_id,
+        made_at=func.db_now(),
+        how=made.how,
+        identity=made.identity,
+    )
+    kept = fresh.on_conflict_do_update(
+        index_elements=["record_id"],
+        set_={"identity": fresh.excluded.identity},
+        where=link.c.portal_id == fresh.excluded.portal_id,
+    )
+    if (await tx.execute(kept)).rowcount != 1:
+        raise Conflict(f"record {made.record_id} is linked to another chart already")
+
+
+async def _one(tx: Tx, where: ColumnElement[bool]) -> Link | None:
+    row = (await tx.execute(select(link).where(where))).mappings().first()
+    if row is None:
+        return None
+    return Link(
+        record_id=RecordId(row["record_id"]), portal_id=row["portal_id"], how=row["how"], identity=row["identity"]
+    )

@@ -1,0 +1,316 @@
+"""Every write to the outbox. Callers own the transaction; whatever happens inside one happens whole or not at all.
+
+Three rules hold the promise. A record has at most one waiting row (later changes fold into it) and at most one lease.
+Whoever claimed a row writes with the fence of that claim, so a holder that was thought dead writes nothing. And an
+intent is committed before the click that saves, so that after a crash the next holder knows to look first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from listener import attempts, positions
+from listener.change import Change, RecordId, Source
+from listener.database import Tx, upsert
+from listener.entry import BLOCKING, OutboxEntry, Outcome, ParkedReason, State
+from listener.errors import LeaseLost
+from listener.positions import Position
+from listener.schema import change, outbox
+
+PRIORITY = {Source.MANUAL: 0, Source.STREAM: 10, Source.SWEEP: 20, Source.BACKFILL: 30}
+"""Lower is sooner: a person waits for a retry, nobody for a backfill."""
+
+_NOW = func.db_now()
+_BLOCKING: list[Any] = [literal_column(repr(str(reason))) for reason in sorted(BLOCKING)]
+
+
+async def append(tx: Tx, changes: Sequence[Change], position: Position | None, *, settle: timedelta) -> int:
+    """The number of changes that were new; all of them, their outbox rows and the position become true together.
+
+    A change that is known already adds nothing. One whose record has a waiting row folds into it; else a row is made,
+    due after `settle`, so that an edit in several saves becomes one visit.
+    """
+    new = await _keep(tx, changes, position.channel if position else None)
+    if new:
+        await _fold(tx, new, settle)
+    if position is not None:
+        await positions.move(tx, position)
+    return len(new)
+
+
+async def claim(tx: Tx, stage: State, *, worker: str, lease: timedelta) -> OutboxEntry | None:
+    """The next due row of that stage, leased to `worker` with a new fence; None if there is none.
+
+    Rows whose lease ran out come first: their holder is dead or lost. The attempt is charged now, so a row that kills
+    its workers runs out of attempts. Raises `Conflict` if two claims met on one record: claim again.
+    """
+    values = {"worker": worker, "lease": lease.total_seconds()}
+    for pick in (_ABANDONED[stage], _WAITING[stage]):
+        found = (await tx.execute(_claimed(pick, tx), values)).mappings().all()
+        if found:
+            entry = entry_from(found[0])
+            await attempts.begin(tx, entry)
+            return entry
+    return None
+
+
+async def beat(tx: Tx, entry: OutboxEntry, *, lease: timedelta, deadline: timedelta) -> bool:
+    """Whether the lease is ours for another `lease`; False once it is lost, or the visit has run past `deadline`."""
+    alive = outbox.c.claimed_at > func.db_after(-deadline.total_seconds())
+    held = update(outbox).where(_held(entry), alive).values(leased_until=func.db_after(lease.total_seconds()))
+    return (await tx.execute(held)).rowcount == 1
+
+
+async def intend(tx: Tx, entry: OutboxEntry) -> None:
+    """Put down that Save is about to be clicked; raises `LeaseLost` unless the lease is still valid by the database."""
+    mark = update(outbox).where(_held(entry), outbox.c.leased_until > _NOW)
+    if (await tx.execute(mark.values(intent_at=_NOW, intent_fence=entry.fence))).rowcount != 1:
+        raise LeaseLost(f"entry {entry.id} is no longer ours")
+
+
+async def save(tx: Tx, before: OutboxEntry, after: OutboxEntry, *, error: str | None = None) -> bool:
+    """Make an arrow true: whether it was still ours to draw. False: the lease is lost, and nothing was written.
+
+    `error` is the class of what went wrong, for the attempt's row. Raises `Conflict` where a change came in at that
+    very moment: begin a new transaction and save again.
+    """
+    values: dict[str, Any] = {
+        "state": after.state,
+        "attempts": after.attempts,
+        "outcome": after.outcome,
+        "portal_id": after.portal_id,
+        "code": after.code,
+        "message": after.message,
+        "evidence": after.evidence,
+        "parked_reason": after.parked_reason,
+    }
+    if not after.leased:
+        values |= {"leased_until": None, "due_at": func.db_after(after.due_in.total_seconds())}
+        if after.state is State.PENDING:
+            if not await _still_held(tx, before):
+                return False
+            values |= await _absorb_follow_up(tx, after)
+    if after.state is State.PUSHED and before.state is State.PENDING:
+        values["pushed_at"] = _NOW
+    if after.state in (State.DONE, State.SUPERSEDED):
+        values["finished_at"] = _NOW
+    drawn = update(outbox).where(_held(before), outbox.c.state == before.state).values(values)
+    if (await tx.execute(drawn)).rowcount != 1:
+        return False
+    if "pushed_at" in values:
+        await _supersede_older(tx, after)
+    await attempts.end(tx, before, after, error)
+    if after.leased:
+        await attempts.begin(tx, after)
+    return True
+
+
+async def expire_leases(tx: Tx, workers: Sequence[str]) -> int:
+    """The number of leases of those workers, which are known to be dead, that run out now instead of later."""
+    dead = update(outbox).where(outbox.c.leased_until.is_not(None), outbox.c.worker.in_(workers))
+    return (await tx.execute(dead.values(leased_until=func.db_after(-1.0)))).rowcount
+
+
+async def leasing_workers(tx: Tx) -> list[str]:
+    """Who holds a lease, or held one until it ran out."""
+    names = select(outbox.c.worker).where(outbox.c.leased_until.is_not(None)).distinct()
+    return [name for name in (await tx.execute(names)).scalars() if name is not None]
+
+
+def entry_from(row: Any) -> OutboxEntry:
+    """A row of the outbox as a value."""
+    return OutboxEntry(
+        id=row["id"],
+        object_name=row["object_name"],
+        record_id=RecordId(row["record_id"]),
+        state=State(row["state"]),
+        priority=row["priority"],
+        attempts=row["attempts"],
+        changes=row["changes"],
+        changed_at=row["changed_at"],
+        created_at=row["created_at"],
+        fence=row["fence"],
+        worker=row["worker"],
+        leased=row["leased_until"] is not None,
+        intent_fence=row["intent_fence"],
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        portal_id=row["portal_id"],
+        code=row["code"],
+        message=row["message"],
+        evidence=row["evidence"],
+        parked_reason=ParkedReason(row["parked_reason"]) if row["parked_reason"] else None,
+    )
+
+
+def _held(entry: OutboxEntry) -> Any:
+    return and_(outbox.c.id == entry.id, outbox.c.fence == entry.fence, outbox.c.leased_until.is_not(None))
+
+
+def _is(state: State, rows: Any = outbox) -> Any:
+    return rows.c.state == literal_column(repr(str(state)))
+
+
+def _later(one: Any, other: Any) -> Any:
+    return case((one > other, one), else_=other)
+
+
+def _candidates(stage: State) -> tuple[Any, Select[Any]]:
+    job = outbox.alias("job")
+    return job, select(job.c.id).where(_is(stage, job)).limit(1)
+
+
+def _abandoned(stage: State) -> Select[Any]:
+    job, rows = _candidates(stage)
+    return rows.where(job.c.leased_until.is_not(None), job.c.leased_until < _NOW).order_by(job.c.leased_until)
+
+
+def _waiting(stage: State) -> Select[Any]:
+    job, rows = _candidates(stage)
+    leased, blocking = outbox.alias("leased"), outbox.alias("blocking")
+    rows = rows.where(
+        job.c.leased_until.is_(None),
+        job.c.due_at <= _NOW,
+        ~exists().where(leased.c.record_id == job.c.record_id, leased.c.leased_until.is_not(None)),
+    ).order_by(job.c.priority, job.c.due_at, job.c.id)
+    if stage is State.PENDING:
+        rows = rows.where(
+            ~exists().where(
+                blocking.c.record_id == job.c.record_id,
+                or_(_is(State.PARKED, blocking), _is(State.PUSHED, blocking)),
+                blocking.c.parked_reason.in_(_BLOCKING),
+            )
+        )
+    return rows
+
+
+_ABANDONED = {stage: _abandoned(stage) for stage in (State.PENDING, State.PUSHED)}
+_WAITING = {stage: _waiting(stage) for stage in (State.PENDING, State.PUSHED)}
+
+
+def _claimed(pick: Select[Any], tx: Tx) -> Update:
+    if tx.dialect.name == "postgresql":
+        pick = pick.with_for_update(skip_locked=True, of=pick.get_final_froms()[0])
+    return (
+        update(outbox)
+        # A scalar sub-select is run once; Postgres may run `IN (… LIMIT 1)` again and take more rows than one.
+        .where(outbox.c.id == pick.scalar_subquery())
+        .values(
+            fence=outbox.c.fence + 1,
+            attempts=outbox.c.attempts + 1,
+            worker=bindparam("worker"),
+            claimed_at=_NOW,
+            leased_until=func.db_after(bindparam("lease")),
+        )
+        .returning(outbox)
+    )
+
+
+async def _keep(tx: Tx, changes: Sequence[Change], channel: str | None) -> list[Any]:
+    new: list[Any] = []
+    # 500 rows of nine values stay below SQLite's limit on bound parameters (32,766).
+    for start in range(0, len(changes), 500):
+        rows = [
+            {
+                "dedupe_key": one.dedupe_key,
+                "channel": channel,
+                "object_name": one.object_name,
+                "record_id": one.record_id,
+                "kind": one.kind,
+                "fields": sorted(one.fields),
+                "changed_at": one.changed_at,
+                "source": one.source,
+                "received_at": _NOW,
+            }
+            for one in changes[start : start + 500]
+        ]
+        kept = upsert(tx, change).values(rows).on_conflict_do_nothing(index_elements=["dedupe_key"])
+        columns = (change.c.id, change.c.object_name, change.c.record_id, change.c.changed_at, change.c.source)
+        new += (await tx.execute(kept.returning(*columns))).all()
+    return new
+
+
+async def _fold(tx: Tx, new: list[Any], settle: timedelta) -> None:
+    by_record: dict[str, list[Any]] = {}
+    for one in new:
+        by_record.setdefault(one.record_id, []).append(one)
+    # Sorted, so that two listeners that fold the same records lock them in one order.
+    rows = [
+        {
+            "object_name": ones[0].object_name,
+            "record_id": record_id,
+            "state": State.PENDING,
+            "priority": min(PRIORITY[Source(one.source)] for one in ones),
+            "due_at": func.db_after(settle.total_seconds()),
+            "changes": len(ones),
+            "changed_at": max(one.changed_at for one in ones),
+            "created_at": _NOW,
+        }
+        for record_id, ones in sorted(by_record.items())
+    ]
+    for start in range(0, len(rows), 500):
+        fold = upsert(tx, outbox).values(rows[start : start + 500])
+        fresh = fold.excluded
+        await tx.execute(
+            fold.on_conflict_do_update(
+                index_elements=[outbox.c.record_id],
+                index_where=text("state = 'PENDING' AND leased_until IS NULL"),
+                set_={
+                    "changes": outbox.c.changes + fresh.changes,
+                    "changed_at": _later(outbox.c.changed_at, fresh.changed_at),
+                    "priority": case((fresh.priority < outbox.c.priority, fresh.priority), else_=outbox.c.priority),
+                    # A row that waits for its next try may be mended by this change: no reason to wait longer.
+                    "due_at": case((fresh.due_at < outbox.c.due_at, fresh.due_at), else_=outbox.c.due_at),
+                },
+            )
+        )
+    waiting = select(outbox.c.id).where(
+        outbox.c.record_id == change.c.record_id, _is(State.PENDING), outbox.c.leased_until.is_(None)
+    )
+    for start in range(0, len(new), 500):
+        ids = [one.id for one in new[start : start + 500]]
+        await tx.execute(update(change).where(change.c.id.in_(ids)).values(outbox_id=waiting.scalar_subquery()))
+
+
+async def _still_held(tx: Tx, entry: OutboxEntry) -> bool:
+    row = select(outbox.c.id).where(_held(entry))
+    return (await tx.execute(row.with_for_update())).first() is not None
+
+
+async def _absorb_follow_up(tx: Tx, entry: OutboxEntry) -> dict[str, Any]:
+    """What the row takes over from the one that was made while it was leased: a record has one waiting row."""
+    waiting = (outbox.c.record_id == entry.record_id, _is(State.PENDING), outbox.c.leased_until.is_(None))
+    gone = update(outbox).where(*waiting).values(state=State.SUPERSEDED, finished_at=_NOW)
+    follow_up = (await tx.execute(gone.returning(outbox.c.id, outbox.c.changes, outbox.c.changed_at))).first()
+    if follow_up is None:
+        return {}
+    await tx.execute(update(change).where(change.c.outbox_id == follow_up.id).values(outbox_id=entry.id))
+    return {
+        "changes": outbox.c.changes + follow_up.changes,
+        "changed_at": max(entry.changed_at, follow_up.changed_at),
+        "due_at": _NOW,
+    }
+
+
+async def _supersede_older(tx: Tx, entry: OutboxEntry) -> None:
+    """What was read now covers what was read before: nothing older of this record needs an answer or a person."""
+    older = (outbox.c.record_id == entry.record_id, outbox.c.id < entry.id, outbox.c.leased_until.is_(None))
+    gives_way = or_(outbox.c.parked_reason.is_(None), outbox.c.parked_reason.not_in(_BLOCKING))
+    covered = update(outbox).where(*older, or_(_is(State.PUSHED), _is(State.PARKED)), gives_way)
+    await tx.execute(covered.values(state=State.SUPERSEDED, finished_at=_NOW))

@@ -1,0 +1,309 @@
+"""The tables. No patient data rests in them: ids, names of fields, states, codes and sentences that name nobody.
+
+Times are UTC by the *database's* clock. State names in indexes are literals: a bound parameter would lose the partial
+index under a generic plan on Postgres (measured: Seq Scan; `tests/listener/test_plans.py` guards it).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement, GenericFunction
+
+from listener.entry import BLOCKING, ParkedReason, State
+
+VERSION = "0001"
+"""The alembic revision that this code needs; a test holds it against the head of `migrations/`."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC moment. SQLite would give it back naive; a naive one is refused on the way in."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """UTC; SQLite stores it as text that sorts."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive time has no place in the database")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class db_now(GenericFunction[datetime]):
+    """Now, by the database's clock, to the millisecond.
+
+    On Postgres the start of the statement: the transaction's start lies before its waits for locks, and the wall clock
+    is volatile, so that no index could be used with it.
+    """
+
+    type = UtcDateTime()
+    inherit_cache = True
+    name = "db_now"
+
+
+class db_after(GenericFunction[datetime]):
+    """`db_after(seconds)`: now plus that many seconds (a float; below zero: before now), by the database's clock."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+    name = "db_after"
+
+
+# The text is exactly what SQLAlchemy stores for a DateTime on SQLite, so that text compares as time.
+_SQLITE_FORMAT = "'%Y-%m-%d %H:%M:%f000'"
+
+
+@compiles(db_now, "sqlite")
+def _now_sqlite(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
+    return f"strftime({_SQLITE_FORMAT}, 'now')"
+
+
+@compiles(db_now, "postgresql")
+def _now_postgres(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
+    return "statement_timestamp()"
+
+
+@compiles(db_after, "sqlite")
+def _after_sqlite(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
+    return f"strftime({_SQLITE_FORMAT}, 'now', ({compiler.process(element.clauses, **kw)}) || ' seconds')"
+
+
+@compiles(db_after, "postgresql")
+def _after_postgres(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
+    return f"(statement_timestamp() + make_interval(secs => ({compiler.process(element.clauses, **kw)})::float8))"
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+_Id = BigInteger().with_variant(Integer, "sqlite")
+_Names = JSON().with_variant(JSONB, "postgresql")
+
+
+def _one_of(column: str, values: Any) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
+
+
+def _partial(name: str, *columns: Any, where: str, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
+
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("object_name", Text, nullable=False),
+    Column("record_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("changes", Integer, nullable=False, server_default="1"),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("worker", Text),
+    Column("claimed_at", UtcDateTime),
+    Column("leased_until", UtcDateTime),
+    Column("intent_at", UtcDateTime),
+    Column("intent_fence", BigInteger),
+    Column("outcome", Text),
+    Column("portal_id", Text),
+    Column("code", Text),
+    Column("message", Text),
+    Column("evidence", Text),
+    Column("parked_reason", Text),
+    Column("resolved_by", Text),
+    Column("resolved_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("pushed_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    CheckConstraint(_one_of("state", State), name="state"),
+    CheckConstraint("leased_until IS NULL OR state IN ('PENDING', 'PUSHED')", name="only_open_rows_are_leased"),
+    CheckConstraint("leased_until IS NULL OR worker IS NOT NULL", name="a_lease_has_a_worker"),
+    CheckConstraint(
+        "(finished_at IS NOT NULL) = (state IN ('DONE', 'SUPERSEDED'))", name="finished_says_when_and_only_then"
+    ),
+    CheckConstraint("state <> 'PARKED' OR parked_reason IS NOT NULL", name="parked_says_why"),
+    CheckConstraint(f"parked_reason IS NULL OR {_one_of('parked_reason', ParkedReason)}", name="parked_reason"),
+    CheckConstraint("state <> 'PUSHED' OR outcome IS NOT NULL", name="pushed_has_an_outcome"),
+    CheckConstraint("(intent_at IS NULL) = (intent_fence IS NULL)", name="an_intent_has_a_fence"),
+    CheckConstraint("intent_fence IS NULL OR intent_fence <= fence", name="no_intent_from_the_future"),
+    CheckConstraint("attempts >= 0 AND changes >= 0 AND fence >= 0", name="counts_count_up"),
+    # Coalescing: later changes of a record fold into its one waiting row.
+    _partial("ux_outbox_waiting", "record_id", where="state = 'PENDING' AND leased_until IS NULL", unique=True),
+    # Never two workers on one record, whatever row they hold.
+    _partial("ux_outbox_leased", "record_id", where="leased_until IS NOT NULL", unique=True),
+    _partial("ix_outbox_pending", "priority", "due_at", "id", where="state = 'PENDING' AND leased_until IS NULL"),
+    _partial("ix_outbox_pushed", "priority", "due_at", "id", where="state = 'PUSHED' AND leased_until IS NULL"),
+    _partial("ix_outbox_lease", "leased_until", where="leased_until IS NOT NULL"),
+    _partial(
+        "ix_outbox_blocking",
+        "record_id",
+        where=f"state IN ('PARKED', 'PUSHED') AND {_one_of('parked_reason', sorted(BLOCKING))}",
+    ),
+    _partial("ix_outbox_finished", "finished_at", where="finished_at IS NOT NULL"),
+    Index("ix_outbox_record", "record_id", "id"),
+    sqlite_autoincrement=True,  # an id is never used twice, not even after a purge
+)
+
+change = Table(
+    "change",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("dedupe_key", Text, nullable=False, unique=True),
+    Column("channel", Text),
+    Column("object_name", Text, nullable=False),
+    Column("record_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("fields", _Names, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("outbox_id", _Id, ForeignKey("outbox.id", ondelete="CASCADE"), index=True),
+    Index("ix_change_record", "record_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("outbox_id", _Id, ForeignKey("outbox.id", ondelete="CASCADE"), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", Text),
+    Column("error_class", Text),
+    Column("message", Text),
+    Column("evidence", Text),
+    CheckConstraint("step IN ('portal', 'writeback')", name="step"),
+    UniqueConstraint("outbox_id", "step", "fence"),
+    sqlite_autoincrement=True,
+)
+
+link = Table(
+    "link",
+    metadata,
+    Column("record_id", Text, primary_key=True),
+    Column("portal_id", Text, nullable=False, unique=True),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("how", Text, nullable=False),
+    # A salted scrypt digest of the name and birth date that we last saw on the chart: it tells an intended change of
+    # these from somebody else's chart, and cannot be read back.
+    Column("identity", Text),
+    CheckConstraint("how IN ('created', 'matched', 'by_hand')", name="how"),
+)
+
+gate = Table(
+    "gate",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("until", UtcDateTime),
+    Column("reason", Text),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("actor", Text),
+    CheckConstraint("lane IN ('portal', 'salesforce')", name="lane"),
+    CheckConstraint("state IN ('open', 'shut', 'probing', 'paused')", name="state"),
+    CheckConstraint("state NOT IN ('shut', 'probing') OR until IS NOT NULL", name="shut_says_until_when"),
+)
+
+stream = Table(
+    "stream",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("replay_id", Text),
+    Column("moved_at", UtcDateTime),
+    Column("heard_at", UtcDateTime),
+    Column("swept_until", UtcDateTime),
+    Column("own", BigInteger, nullable=False, server_default="0"),
+    Column("unwatched", BigInteger, nullable=False, server_default="0"),
+)
+
+gap = Table(
+    "gap",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("object_name", Text),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("from_at", UtcDateTime),
+    Column("to_at", UtcDateTime),
+    Column("reason", Text, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("changed", Integer),
+    Column("enqueued", Integer),
+    Column("deleted", Integer),
+    sqlite_autoincrement=True,
+)
+
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("replay_id", Text),
+    Column("reason", Text, nullable=False),
+    Column("shape", Text, nullable=False),  # keys and types of the body; its values may be a patient's
+    Column("digest", Text, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+holder = Table(
+    "holder",
+    metadata,
+    Column("name", Text, primary_key=True),  # "channel …" or "portal login …": one process at a time
+    Column("worker", Text, nullable=False),
+    Column("taken_at", UtcDateTime, nullable=False),
+    Column("leased_until", UtcDateTime, nullable=False),
+)
+
+action = Table(
+    "action",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("verb", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
