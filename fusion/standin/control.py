@@ -1,0 +1,214 @@
+"""What tests, the demo and a curious person do to the portal from outside, under /__control/ and as plain methods.
+
+No log-in: the server listens on loopback only. Nothing here counts as a request of a user.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from aiohttp import web
+
+from fusion.standin import staff
+from fusion.standin.api import Wire
+from fusion.standin.charts import Chart, NoSuchRow
+from fusion.standin.clinic import Clinic, Invalid
+from fusion.standin.faults import BadRule, Faults, fault_from
+from fusion.standin.ledger import Caller
+from fusion.standin.session import Sessions
+
+Body = Mapping[str, object]
+
+
+class Control:
+    """The controls of one portal."""
+
+    def __init__(
+        self, *, clinic: Clinic, sessions: Sessions, faults: Faults, wire: Wire, clock: Callable[[], datetime]
+    ) -> None:
+        self._clinic = clinic
+        self._sessions = sessions
+        self._faults = faults
+        self._wire = wire
+        self._clock = clock
+        self._since = clock()
+
+    def patients(self) -> list[dict[str, object]]:
+        """All charts, keyed by the portal's labels."""
+        return [chart.as_json() for chart in self._clinic.charts]
+
+    def put_patient(self, wanted: Body, *, unchecked: bool = False) -> Chart:
+        """Staff puts in or edits a chart; see `staff.put`."""
+        return staff.put(self._clinic, wanted, caller=Caller(user="staff"), unchecked=unchecked)
+
+    def ledger(self, since: int = 0) -> list[dict[str, object]]:
+        """Ledger lines after number *since*."""
+        return [asdict(line) for line in self._clinic.ledger.lines(since=since)]
+
+    def lock(self, after: int | None = None) -> int:
+        """Lock the screens now, or right before the *after*-th next request of a session; how many were locked now."""
+        locked = self._sessions.lock(after=after)
+        if after is None:
+            self._clinic.ledger.append("lock", Caller(user="control"), cause="on demand", sessions=locked)
+        return locked
+
+    def end_sessions(self) -> int:
+        """End all sessions, as a portal's restart does; how many there were."""
+        ended = self._sessions.end()
+        self._clinic.ledger.append("end", Caller(user="control"), sessions=ended)
+        return ended
+
+    def fault(self, **rule: object) -> None:
+        """Put a fault in force; see `faults.Fault` for its keys. Raises BadRule."""
+        self._faults.add(fault_from(rule))
+
+    def clear_faults(self) -> None:
+        """Drop all faults."""
+        self._faults.clear()
+
+    def latency(self, ms: float) -> None:
+        """Delay every request, of pages too, by so many milliseconds."""
+        self._wire.latency = timedelta(milliseconds=ms)
+
+    def search_lag(self, seconds: float) -> None:
+        """Let changes from now on show up in the search only so many seconds later."""
+        self._clinic.index.lag = timedelta(seconds=seconds)
+
+    def idle_lock(self, seconds: float) -> None:
+        """Lock sessions after so many idle seconds."""
+        self._sessions.idle = timedelta(seconds=seconds)
+
+    def password(self, email: str, password: str, *, keep_sessions: bool = False) -> int:
+        """Reset a password, open the account if locked, and end its sessions; how many. LookupError if unknown."""
+        ended = self._sessions.set_password(email, password, keep_sessions=keep_sessions)
+        self._clinic.ledger.append("password", Caller(user="control"), account=email, sessions=ended)
+        return ended
+
+    def labels(self, labels: Mapping[str, str]) -> None:
+        """Show fields under other labels (name -> label) from the next page load on; {} brings the usual ones back."""
+        self._wire.labels = dict(labels)
+
+    def stats(self) -> dict[str, object]:
+        """Requests by kind, answers by status, ledger lines by kind, and how much of everything there is."""
+        return {
+            "requests": dict(self._wire.requests),
+            "api_requests": sum(n for kind, n in self._wire.requests.items() if kind != "page"),
+            "statuses": {str(status): n for status, n in self._wire.statuses.items()},
+            "ledger": self._clinic.ledger.counts(),
+            "patients": len(self._clinic.charts),
+            "sessions": len(self._sessions),
+            "faults": [rule.as_json() for rule in self._faults.rules()],
+            "since": self._since.isoformat(),
+        }
+
+    def routes(self) -> list[web.RouteDef]:
+        """The same over HTTP."""
+        return [
+            web.get("/__control/patients", _answering(self._get_patients)),
+            web.post("/__control/patients", _answering(self._post_patients)),
+            web.get("/__control/ledger", _answering(self._get_ledger)),
+            web.post("/__control/lock", _answering(self._post_lock)),
+            web.post("/__control/end-sessions", _answering(self._post_end_sessions)),
+            web.post("/__control/faults", _answering(self._post_faults)),
+            web.delete("/__control/faults", _answering(self._delete_faults)),
+            web.post("/__control/latency", _answering(self._post_latency)),
+            web.post("/__control/search-lag", _answering(self._post_search_lag)),
+            web.post("/__control/idle-lock", _answering(self._post_idle_lock)),
+            web.post("/__control/password", _answering(self._post_password)),
+            web.post("/__control/labels", _answering(self._post_labels)),
+            web.get("/__control/stats", _answering(self._get_stats)),
+        ]
+
+    async def _get_patients(self, _: web.Request) -> Body:
+        return {"patients": self.patients()}
+
+    async def _post_patients(self, request: web.Request) -> Body:
+        body = dict(await _body(request))
+        unchecked = body.pop("unchecked", False) is True
+        return self.put_patient(body, unchecked=unchecked).as_json()
+
+    async def _get_ledger(self, request: web.Request) -> Body:
+        return {"lines": self.ledger(int(request.query.get("since", "0")))}
+
+    async def _post_lock(self, request: web.Request) -> Body:
+        body = await _body(request)
+        return {"locked": self.lock(int(_number(body, "after")) if "after" in body else None)}
+
+    async def _post_end_sessions(self, _: web.Request) -> Body:
+        return {"ended": self.end_sessions()}
+
+    async def _post_faults(self, request: web.Request) -> Body:
+        body = await _body(request)
+        rules = body.get("rules", [body])
+        if not isinstance(rules, list):
+            raise BadRule("rules: a list")
+        faults = [fault_from(rule) for rule in rules]
+        for fault in faults:
+            self._faults.add(fault)
+        return {"faults": [rule.as_json() for rule in self._faults.rules()]}
+
+    async def _delete_faults(self, _: web.Request) -> Body:
+        self.clear_faults()
+        return {"faults": []}
+
+    async def _post_latency(self, request: web.Request) -> Body:
+        self.latency(_number(await _body(request), "ms"))
+        return {}
+
+    async def _post_search_lag(self, request: web.Request) -> Body:
+        self.search_lag(_number(await _body(request), "seconds"))
+        return {}
+
+    async def _post_idle_lock(self, request: web.Request) -> Body:
+        self.idle_lock(_number(await _body(request), "seconds"))
+        return {}
+
+    async def _post_password(self, request: web.Request) -> Body:
+        body = await _body(request)
+        keep = body.get("keep_sessions") is True
+        return {"ended": self.password(_text(body, "email"), _text(body, "password"), keep_sessions=keep)}
+
+    async def _post_labels(self, request: web.Request) -> Body:
+        body = await _body(request)
+        self.labels({name: _text(body, name) for name in body})
+        return {}
+
+    async def _get_stats(self, _: web.Request) -> Body:
+        return self.stats()
+
+
+def _answering(act: Callable[[web.Request], Awaitable[Body]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """The handler of *act*: what it returns as JSON, what it can't read as 400 with the reason."""
+
+    async def handler(request: web.Request) -> web.Response:
+        try:
+            return web.json_response(await act(request))
+        except Invalid as refused:
+            return web.json_response({"error": str(refused), "problems": refused.problems}, status=400)
+        except (ValueError, NoSuchRow, LookupError) as bad:
+            return web.json_response({"error": str(bad)}, status=400)
+
+    return handler
+
+
+async def _body(request: web.Request) -> Body:
+    if not request.can_read_body:
+        return {}
+    body = await request.json()
+    if not isinstance(body, dict):
+        raise BadRule("an object was expected")
+    return body
+
+
+def _number(body: Body, key: str) -> float:
+    value = body.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise BadRule(f"{key}: a number from 0 up")
+    return float(value)
+
+
+def _text(body: Body, key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not value:
+        raise BadRule(f"{key}: a text")
+    return value
