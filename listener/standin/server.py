@@ -1,0 +1,193 @@
+"""The whole org on one loopback socket: put together here, started and stopped here.
+
+    async with StandInOrg(ledger=Path("org.jsonl")) as org:
+        org.url, org.integration.client_id, org.control.create({...})
+
+Clients get the host name `localhost`, since aiohttp's cookie jar drops the cookies of hosts that are bare addresses;
+the socket itself is bound to 127.0.0.1 and to nothing else.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from listener.standin.allowance import Allowance
+from listener.standin.api import Api
+from listener.standin.channels import FUSION_SYNC, Channel, channels_of
+from listener.standin.cometd import CometD
+from listener.standin.composite import Composite
+from listener.standin.control import Control
+from listener.standin.events import EventBus
+from listener.standin.faults import Faults
+from listener.standin.ledger import Ledger
+from listener.standin.oauth import OAuth
+from listener.standin.objects import clinic_schema
+from listener.standin.people import Client, Flow, Person, new_private_key, public_key_of
+from listener.standin.rest import Rest
+from listener.standin.rest_query import Queries
+from listener.standin.schema import Schema
+from listener.standin.store import Store
+from listener.standin.tokens import Credentials, Tokens
+
+LARGEST_BODY = 50 * 1024 * 1024  # "request body ... up to 50 MB"; a deploy of a package fits too
+CALLBACKS = frozenset({"http://localhost:1717/OauthRedirect", "http://127.0.0.1:1717/OauthRedirect"})
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class StandInOrg:
+    """One org. `integration` logs in as the worker and listener, `intake` as the front desk that edits records."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Path | None = None,
+        port: int = 0,
+        schema: Schema | None = None,
+        channels: Sequence[Channel] = (FUSION_SYNC,),
+        poll_seconds: float = 110.0,
+        session_seconds: float = 40.0,
+        token_life: timedelta = timedelta(hours=2),
+        collections_carry_client: bool = False,
+        refresh_rotates: bool = False,
+        private_key: str | None = None,
+        seed: int = 1,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.ledger = Ledger(ledger, clock)
+        self.channel = channels[0].name if channels else "/data/ChangeEvents"
+        self._port = port
+        self._runner: web.AppRunner | None = None
+        store = Store(schema or clinic_schema(), clock)
+        self.org_id = self._seed_organization(store)
+        people = {name: self._seed_person(store, name) for name in ("integration", "intake")}
+        self.people = people
+        key = private_key or new_private_key()
+        clients = [_client(name, person, key, rotates=refresh_rotates) for name, person in people.items()]
+        self.integration, self.intake = (
+            Credentials(client_id=c.id, client_secret=c.secret, username=people[name].username, private_key=key)
+            for name, c in zip(people, clients, strict=True)
+        )
+        allowance, self.faults = Allowance(), Faults()
+        tokens = Tokens(self.org_id, clock, token_life)
+        bus = EventBus(store, self.ledger, clock, Random(seed))  # noqa: S311  opaque, not secret
+        oauth = OAuth(
+            tokens=tokens,
+            people=people.values(),
+            clients=clients,
+            org_id=self.org_id,
+            base_url=lambda: self.url,
+            ledger=self.ledger,
+            clock=clock,
+        )
+        cometd = CometD(
+            tokens=tokens,
+            bus=bus,
+            channels=channels_of(store.schema, channels),
+            allowance=allowance,
+            ledger=self.ledger,
+            monotonic=time.monotonic,
+            poll_seconds=poll_seconds,
+            session_seconds=session_seconds,
+        )
+        api = Api(store=store, tokens=tokens, allowance=allowance, ledger=self.ledger)
+        queries = Queries(api)
+        self.control = Control(
+            store=store,
+            bus=bus,
+            cometd=cometd,
+            tokens=tokens,
+            oauth=oauth,
+            queries=queries,
+            allowance=allowance,
+            faults=self.faults,
+            ledger=self.ledger,
+            people=people,
+        )
+        self._cometd = cometd
+        self._routes = [
+            *oauth.routes(),
+            *queries.routes(),
+            *Composite(api, collections_carry_client=collections_carry_client).routes(),
+            *Rest(api, allowance).routes(),
+            *cometd.routes(),
+            *self.control.routes(),
+        ]
+
+    @property
+    def url(self) -> str:
+        """Where clients find the org; also its My Domain and login URL."""
+        return f"http://localhost:{self._port}"
+
+    @property
+    def control_url(self) -> str:
+        return f"{self.url}/__control"
+
+    async def start(self) -> Self:
+        """Binds to 127.0.0.1, on a free port when none was asked for."""
+        app = web.Application(middlewares=[self.faults.middleware], client_max_size=LARGEST_BODY)
+        app.add_routes(self._routes)
+        # Cancellation lets a held poll notice that its client hung up.
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.2)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def stop(self) -> None:
+        """Ends every held poll and closes the socket and the ledger's file."""
+        if self._runner is not None:
+            self._cometd.drop_sessions()
+            await self._runner.cleanup()
+            self._runner = None
+        self.ledger.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @staticmethod
+    def _seed_organization(store: Store) -> str:
+        organization = store.schema.objects["Organization"]
+        values = {"Name": "Example Clinic", "InstanceName": "LOOP1", "OrganizationType": "Developer Edition"}
+        return store.seed(organization, values)
+
+    @staticmethod
+    def _seed_person(store: Store, name: str) -> Person:
+        username = f"{name}@clinic.example.com"
+        values = {"Username": username, "Email": username, "FirstName": "Clinic", "LastName": name.title()}
+        user_id = store.seed(store.schema.objects["User"], values | {"Name": f"Clinic {name.title()}"})
+        integration = name == "integration"
+        return Person(
+            id=user_id,
+            username=username,
+            name=f"Clinic {name.title()}",
+            view_encrypted=integration,
+            view_all=integration,
+        )
+
+
+def _client(name: str, person: Person, private_key: str, *, rotates: bool) -> Client:
+    return Client(
+        id=f"3MVG9.standin.{name}",
+        secret=f"standin-{name}-secret",
+        flows=frozenset(Flow),
+        usernames=frozenset({person.username}),
+        run_as=person.username,
+        public_key=public_key_of(private_key),
+        redirect_uris=CALLBACKS,
+        rotates=rotates,
+    )
