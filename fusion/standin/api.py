@@ -214,14 +214,16 @@ def problem(status: int, code: str, **more: object) -> web.Response:
 async def broken(request: web.Request, fault: Fault) -> web.StreamResponse:
     """The fault's own answer: its status, or a connection that breaks in the middle of the body.
 
-    The head of the reply is sent before the break on purpose: Chromium sends a request again by itself, even a POST,
-    when a kept-alive connection ends without a single byte of reply, and the deed would be done twice by the browser.
+    The head of the reply is sent before the break unless the fault is `bare`: Chromium sends a request again by itself,
+    even a POST, when a kept-alive connection ends without a byte of reply (seen with Chromium 156), and the browser
+    would do the deed twice.
     """
     if not fault.cut:
         return problem(fault.status or 500, "fault")
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "4096"})
-    await response.prepare(request)
-    await response.write(b'{"id"')
+    if not fault.bare:
+        await response.prepare(request)
+        await response.write(b'{"id"')
     if request.transport is not None:
         request.transport.abort()
     return response

@@ -16,8 +16,8 @@ class Fault:
     `kinds` are names of requests (`login unlock session search payers read create add save logout`); `path` is a
     regular expression searched in the path. The first `skip` matches pass, the next `times` are hit. `delay` is in
     seconds. `status` is answered, or `cut` breaks the connection, in place of the deed; with `after_commit` in place
-    of its reply. A rule with neither only delays. `notice` (title, text) is shown by the page as a dialog nobody
-    expects.
+    of its reply. A rule with neither only delays. `bare` cuts before the reply's head: Chromium then sends the request
+    again by itself, even a POST. `notice` (title, text) is shown by the page as a dialog nobody expects.
     """
 
     kinds: tuple[str, ...] = ()
@@ -26,6 +26,7 @@ class Fault:
     skip: int = 0
     status: int | None = None
     cut: bool = False
+    bare: bool = False
     delay: float = 0.0
     after_commit: bool = False
     notice: tuple[str, str] | None = None
@@ -58,6 +59,7 @@ def fault_from(rule: Mapping[str, object]) -> Fault:
         "skip": int,
         "status": int,
         "cut": bool,
+        "bare": bool,
         "delay": (int, float),
         "after_commit": bool,
     }

@@ -9,6 +9,7 @@ password` come from the control endpoint.
 """
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -56,11 +57,13 @@ class Ledger:
 
     def __init__(self, *, path: Path | None, clock: Callable[[], datetime]) -> None:
         self._clock = clock
-        self._seq = _last_seq(path) if path else 0
+        self._seq = 0
         self._lines: list[Line] = []
         self._file: TextIO | None = None
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _mend(path)
+            self._seq = _last_seq(path)
             self._file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> Self:
@@ -130,3 +133,9 @@ def _last_seq(path: Path) -> int:
         return 0
     lines = path.read_text(encoding="utf-8").splitlines()
     return int(json.loads(lines[-1])["seq"]) if lines else 0
+
+
+def _mend(path: Path) -> None:
+    """Drop a last line that a killed run left half written."""
+    if path.exists() and (whole := path.read_bytes()) and not whole.endswith(b"\n"):
+        os.truncate(path, whole.rfind(b"\n") + 1)
