@@ -4,7 +4,7 @@ A chart is never changed in place: each change is a new value with the next revi
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusion.standin.forms import ROW_SECTIONS, Values
@@ -112,7 +112,7 @@ class Charts:
         self._last_row += self._rng.randint(1, 9)
         return str(self._last_row)
 
-    def alike(self, patient: Values) -> list[Chart]:
-        """Charts of the same last name and birthdate: the ones that a new patient is held against."""
-        last, born = patient["Last Name"].casefold(), patient["Birthdate"]
-        return [c for c in self if c.patient["Last Name"].casefold() == last and c.patient["Birthdate"] == born]
+    def alike(self, patient: Values, labels: Sequence[str]) -> list[Chart]:
+        """Charts that show the same under all these labels: the ones that a new patient is held against."""
+        wanted = [patient[label].casefold() for label in labels]
+        return [c for c in self if [c.patient[label].casefold() for label in labels] == wanted]

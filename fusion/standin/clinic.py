@@ -29,6 +29,9 @@ DEFAULT_PAYERS = (
 )
 """Made up; no payer of this name is meant."""
 
+# Unknown of the real portal. By last name and birthdate alone every second twin would be a duplicate.
+DUPLICATE_BY = ("First Name", "Last Name", "Birthdate")
+
 
 class Invalid(Exception):
     """Values that can't be saved: label -> message, without the values."""
@@ -50,13 +53,21 @@ class Clinic:
     """Charts, their index and their ledger, changed together. *payers* are the clinic's own, in order of name."""
 
     def __init__(
-        self, *, charts: Charts, index: Index, ledger: Ledger, payers: Sequence[str], clock: Callable[[], datetime]
+        self,
+        *,
+        charts: Charts,
+        index: Index,
+        ledger: Ledger,
+        payers: Sequence[str],
+        clock: Callable[[], datetime],
+        duplicate_by: Sequence[str] = DUPLICATE_BY,
     ) -> None:
         self.charts = charts
         self.index = index
         self.ledger = ledger
         self.payers = tuple(sorted(payers))
         self._clock = clock
+        self._duplicate_by = tuple(duplicate_by)
 
     def search(self, caller: Caller, query: str, *, inactive: bool) -> list[Hit]:
         """What the search box finds."""
@@ -81,7 +92,7 @@ class Clinic:
     def create(self, caller: Caller, values: Values, *, anyway: bool) -> Chart:
         """A new patient's chart; Invalid or PossibleDuplicate otherwise, the latter only unless *anyway*."""
         complete = self._checked(caller, PATIENT, {}, values, None)
-        if (alike := self.charts.alike(complete)) and not anyway:
+        if (alike := self.charts.alike(complete, self._duplicate_by)) and not anyway:
             self.ledger.append("duplicate", caller, section=PATIENT.name, candidates=[chart.id for chart in alike])
             raise PossibleDuplicate(alike)
         chart = Chart(id=self.charts.new_id(), patient=complete)

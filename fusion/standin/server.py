@@ -17,7 +17,7 @@ from aiohttp import web
 from fusion.standin import staff
 from fusion.standin.api import Api, Handler, Wire
 from fusion.standin.charts import Charts
-from fusion.standin.clinic import DEFAULT_PAYERS, Clinic
+from fusion.standin.clinic import DEFAULT_PAYERS, DUPLICATE_BY, Clinic
 from fusion.standin.control import Control
 from fusion.standin.faults import Faults
 from fusion.standin.ledger import Caller, Ledger
@@ -42,13 +42,22 @@ class StandInPortal:
         ledger_path: Path | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
+        duplicate_by: Sequence[str] = DUPLICATE_BY,
     ) -> None:
-        """*users*: passwords by e-mail. *seed_charts* read like `Chart.as_json`. *rng* spaces the ids."""
+        """*users*: passwords by e-mail. *seed_charts* read like `Chart.as_json`. *rng* spaces the ids.
+
+        *duplicate_by*: the labels under which a new patient must equal an old one for the duplicate warning.
+        """
         self.ledger = Ledger(path=ledger_path, clock=clock)
         # Not a secret: ids must be the same in every run.
         self.charts = Charts(rng=rng or random.Random(1))  # noqa: S311
         self.clinic = Clinic(
-            charts=self.charts, index=Index(clock=clock), ledger=self.ledger, payers=payers, clock=clock
+            charts=self.charts,
+            index=Index(clock=clock),
+            ledger=self.ledger,
+            payers=payers,
+            clock=clock,
+            duplicate_by=duplicate_by,
         )
         self.sessions = Sessions(users=users, idle=idle_lock, clock=clock)
         self.faults = Faults()
