@@ -86,6 +86,14 @@ class Api:
 
         return web.route(method, rf"/services/data/v{{version:\d+\.0}}{path}{{slash:/?}}", handler)
 
+    def missing(self) -> web.RouteDef:
+        """Whatever else is asked below a version: NOT_FOUND, but only to those who are logged in."""
+
+        async def endpoint(call: Call) -> web.Response:
+            raise problems.not_found()
+
+        return self.route("*", "/{rest:.*}", endpoint)
+
     def _call(self, request: web.Request) -> Call:
         version = request.match_info["version"]
         if not OLDEST <= float(version) <= NEWEST:

@@ -78,7 +78,8 @@ class CometD:
         tokens.on_revoked.append(self.wake_all)
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post(r"/cometd{version:(?:/[\d.]*)?}{slash:/?}", self.post)]
+        # Some clients append the message type to the address: /cometd/66.0/handshake.
+        return [web.post(r"/cometd{version:(?:/[\d.]*)?}{type:(?:/\w*)?}", self.post)]
 
     def wake_all(self) -> None:
         """Ends every waiting poll, so that it looks again at its token and its session."""

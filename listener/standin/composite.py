@@ -160,22 +160,25 @@ class Composite:
             raise ApiError("EXCEEDED_ID_LIMIT", f"cannot submit more than {MOST_RECORDS} records into this call")
         change = self._store.begin(call.session.person.id, call.origin())
         results, errors = [], []
+        outcomes: list[str | ApiError] = []
         for record in records:
             attributes = record.get("attributes")
             reference = str(attributes.get("referenceId")) if isinstance(attributes, dict) else ""
             outcome = self._one(change, "create", {**record, "attributes": {"type": sobject.name}})
+            outcomes.append(outcome)
             if isinstance(outcome, ApiError):
                 errors.append({"referenceId": reference, "errors": [outcome.save_error()]})
             else:
                 results.append({"referenceId": reference, "id": outcome})
-        for record in records:
+        for record, outcome in zip(records, outcomes, strict=True):
             self._api.note_write(
                 call,
                 operation="create",
                 object_name=sobject.name,
-                record_id=None,
+                record_id=None if errors or isinstance(outcome, ApiError) else outcome,
                 values=record,
                 status=400 if errors else 201,
+                error=outcome if isinstance(outcome, ApiError) else None,
             )
         if errors:
             return web.json_response({"hasErrors": True, "results": errors}, status=400)

@@ -48,6 +48,7 @@ class Control:
         faults: Faults,
         ledger: Ledger,
         people: Mapping[str, Person],
+        channels: Sequence[str],
     ) -> None:
         self.allowance = allowance
         self.faults = faults
@@ -59,6 +60,7 @@ class Control:
         self._oauth = oauth
         self._queries = queries
         self._people = people
+        self._channels = channels
 
     def save(self, *changes: Change, by: str = "intake", origin: str | None = LIGHTNING) -> list[str]:
         """Saves changes in one transaction as the person whose short name is *by*; the ids, in order.
@@ -86,6 +88,7 @@ class Control:
                 case other:
                     raise ApiError("INVALID_OPERATION", f"no such op: {other}")
             ids.append(record_id)
+        self.ledger.record("save", user=self._people[by].username, ids=ids, changes=[dict(c) for c in changes])
         transaction.commit()
         return ids
 
@@ -127,9 +130,14 @@ class Control:
         """Purges stored events with a smaller replay id than *before* (all when None), as after 72 hours."""
         return self._bus.forget(before)
 
-    def publish(self, payload: Mapping[str, object], channels: Sequence[str] = ("/data/FusionSync__chn",)) -> int:
-        """Sends a payload as it is: a GAP_ event, GAP_OVERFLOW, something malformed. The replay id it got."""
-        return self._bus.publish_raw(payload, channels)
+    def publish(self, payload: object, channels: Sequence[str] | None = None) -> int:
+        """Sends a payload as it is, malformed or not, on the given channels (all of the org). The replay id it got."""
+        return self._bus.publish_raw(payload, channels or self._channels)
+
+    def publish_gap(self, kind: str, ids: Sequence[str] = (), *, by: str = "intake") -> int:
+        """Tells of changes the bus could not follow: GAP_UPDATE and its like with record ids, GAP_OVERFLOW without."""
+        sobject = self._object_of(ids[0]) if ids else self._object("Patient__c")
+        return self._bus.publish_gap(kind, sobject, ids, self._people[by].id, self._channels)
 
     def auto_approve(self, person: str | None) -> None:
         """Lets the authorize page say Allow by itself as that person (None: shows its form again)."""
@@ -203,7 +211,10 @@ class Control:
             return {"forgotten": self.forget_events(int(before) if before is not None else None)}
 
         async def publish(body: dict[str, Any]) -> Any:
-            return {"replayId": self.publish(body["payload"], body.get("channels", ("/data/FusionSync__chn",)))}
+            return {"replayId": self.publish(body["payload"], body.get("channels"))}
+
+        async def publish_gap(body: dict[str, Any]) -> Any:
+            return {"replayId": self.publish_gap(body["kind"], body.get("ids", ()), by=body.get("as", "intake"))}
 
         async def authorize(body: dict[str, Any]) -> Any:
             self.auto_approve(body.get("as"))
@@ -225,6 +236,7 @@ class Control:
             _lever("POST", "expire-cursors", expire_cursors),
             _lever("POST", "forget-events", forget_events),
             _lever("POST", "publish", publish),
+            _lever("POST", "publish-gap", publish_gap),
             _lever("POST", "auto-approve", authorize),
             _lever("GET", "stats", stats),
         ]

@@ -9,8 +9,9 @@ event with LastModifiedDate alone, and a filter sees the event's own values befo
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 from random import Random
@@ -43,7 +44,7 @@ class Event:
     names: tuple[str, ...] = ()
     records: tuple[tuple[str, Row], ...] = ()
     deltas: Mapping[str, str] | None = None
-    raw: Mapping[str, object] | None = None
+    raw: object = None
     raw_channels: frozenset[str] = frozenset()
 
 
@@ -60,27 +61,29 @@ class EventBus:
         self._ledger = ledger
         self._clock = clock
         self._random = random
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque()
         self._last_id = random.randrange(10_000, 99_999)
         self._commit_numbers = count(random.randrange(10**10, 10**12), 7)
         store.on_commit.append(self.publish)
 
     def publish(self, commit: Commit) -> None:
         """Makes the events of one commit: the same change of several records of one object is one event."""
-        tracked = [s for s in commit.saved if s.sobject.tracked]
         merged: dict[object, list[Saved]] = {}
-        for saved in tracked:
+        for saved in _one_each(commit.saved):
             merged.setdefault(_sameness(saved), []).append(saved)
-        key = secrets.token_hex(16)
-        header = {
-            "changeOrigin": commit.origin or "",
-            "transactionKey": f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}",
-            "commitTimestamp": int(commit.at.timestamp() * 1000),
-            "commitNumber": next(self._commit_numbers),
-            "commitUser": commit.by,
-        }
+        header = self._header(commit.at, commit.by, commit.origin)
         for number, group in enumerate(merged.values(), start=1):
             self._keep(self._event(commit.at, header | {"sequenceNumber": number}, group))
+
+    def _header(self, at: datetime, by: str, origin: str | None) -> dict[str, object]:
+        key = secrets.token_hex(16)
+        return {
+            "changeOrigin": origin or "",
+            "transactionKey": f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}",
+            "commitTimestamp": int(at.timestamp() * 1000),
+            "commitNumber": next(self._commit_numbers),
+            "commitUser": by,
+        }
 
     def _event(self, at: datetime, header: dict[str, object], group: list[Saved]) -> Event:
         first = group[0]
@@ -104,9 +107,16 @@ class EventBus:
             deltas=deltas,
         )
 
-    def publish_raw(self, payload: Mapping[str, object], channels: Iterable[str]) -> int:
-        """Puts a payload on channels as it is (a gap event, a malformed one); the replay id it got."""
-        header = payload.get("ChangeEventHeader")
+    def publish_gap(self, kind: str, sobject: Sobject, ids: Sequence[str], by: str, channels: Iterable[str]) -> int:
+        """A GAP_CREATE, _UPDATE, _DELETE, _UNDELETE ("Gap Events": header only, sequenceNumber 1) or GAP_OVERFLOW event
+        ("Overflow Events": no record ids); its replay id."""
+        header = self._header(self._store.now(), by, None)
+        header |= {"entityName": sobject.name, "changeType": kind, "recordIds": list(ids), "sequenceNumber": 1}
+        return self.publish_raw({"ChangeEventHeader": header}, channels)
+
+    def publish_raw(self, payload: object, channels: Iterable[str]) -> int:
+        """Puts a payload on channels as it is, malformed or not; the replay id it got."""
+        header = payload.get("ChangeEventHeader") if isinstance(payload, Mapping) else None
         event = Event(
             replay_id=self._next_id(),
             at=self._clock(),
@@ -130,7 +140,7 @@ class EventBus:
 
     def forget(self, before: int | None = None) -> int:
         """Purges stored events with a smaller replay id than *before* (all when None); how many went."""
-        kept = [e for e in self._events if before is not None and e.replay_id >= before]
+        kept = deque(e for e in self._events if before is not None and e.replay_id >= before)
         gone = len(self._events) - len(kept)
         self._events = kept
         return gone
@@ -143,15 +153,16 @@ class EventBus:
         """
         if not person.view_all:  # "Required Permissions for Receiving Change Events": no error, just silence
             return []
-        if event.raw is not None:
+        if event.raw_channels:
             if channel.name not in event.raw_channels:
                 return []
-            return [{"schema": "raw", "payload": dict(event.raw), "event": {"replayId": event.replay_id}}]
+            return [{"schema": "raw", "payload": event.raw, "event": {"replayId": event.replay_id}}]
         if event.sobject is None or event.sobject.name not in channel.members:
             return []
         member = channel.members[event.sobject.name]
-        if not member.extra_fields:
-            return [self._message(event, event.records, {}, person, version)]
+        if not member.extra_fields:  # a filter on header fields alone looks at the event, whatever its records
+            kept = member.condition is None or self._passes(event, member.condition, {})
+            return [self._message(event, event.records, {}, person, version)] if kept else []
         found = []
         for record_id, row in event.records:
             latest = {**(self._store.peek(event.sobject, record_id) or row), **{n: row.get(n) for n in event.names}}
@@ -222,13 +233,25 @@ class EventBus:
 
     def _forget_old(self) -> None:
         oldest = self._clock() - RETENTION
-        self._events = [e for e in self._events if e.at >= oldest]
+        while self._events and self._events[0].at < oldest:
+            self._events.popleft()
 
 
 def schema_id(sobject: Sobject) -> str:
     """22 characters that change when the fields of the object change, like the Avro schema's id."""
     digest = hashlib.sha256(" ".join([sobject.name, *sobject.fields]).encode()).digest()
     return base64.urlsafe_b64encode(digest[:16]).rstrip(b"=").decode()
+
+
+def _one_each(saved: Sequence[Saved]) -> list[Saved]:
+    """Several saves of one record in one transaction are told once: the first kind, the last data ("General
+    Considerations: Change Event Generation in a Transaction with Multiple Changes for the Same Record")."""
+    folded: dict[str, Saved] = {}
+    for each in (s for s in saved if s.sobject.tracked):
+        first = folded.get(each.record_id)
+        changed = each.changed if first is None else tuple(dict.fromkeys([*first.changed, *each.changed]))
+        folded[each.record_id] = each if first is None else replace(first, after=each.after, changed=changed)
+    return list(folded.values())
 
 
 def _names(saved: Saved) -> tuple[str, ...]:

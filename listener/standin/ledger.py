@@ -18,9 +18,13 @@ class Ledger:
         self.entries: list[dict[str, Any]] = []
         self._clock = clock
         self._file: TextIO | None = None
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a", encoding="utf-8")
+        self.open()
+
+    def open(self) -> None:
+        """Opens the file for appending; again after `close`, when the org is started once more."""
+        if self.path is not None and self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a", encoding="utf-8")
 
     def record(self, kind: str, **what: object) -> None:
         """Appends one entry. *what* must be JSON."""

@@ -13,7 +13,6 @@ from listener.standin.soql import AllOf, AnyOf, Comparison, Condition, DateLiter
 from listener.standin.store import Store
 from listener.standin.values import computed
 
-TEXT = {FieldType.STRING, FieldType.TEXTAREA, FieldType.PICKLIST, FieldType.PHONE, FieldType.EMAIL, FieldType.URL}
 IDS = {FieldType.ID, FieldType.REFERENCE}
 
 
@@ -60,7 +59,7 @@ def run(store: Store, sobject: Sobject, query: Query, *, deleted: bool) -> list[
 def _ordered(rows: list[Row], sobject: Sobject, f: Field, *, descending: bool, nulls_last: bool) -> list[Row]:
     full = [row for row in rows if computed(sobject, f, row) is not None]
     empty = [row for row in rows if computed(sobject, f, row) is None]
-    full.sort(key=lambda row: _comparable(computed(sobject, f, row)), reverse=descending)
+    full.sort(key=lambda row: _comparable(f, computed(sobject, f, row)), reverse=descending)
     return full + empty if nulls_last else empty + full
 
 
@@ -78,9 +77,9 @@ def matches(condition: Condition, value: Callable[[str], tuple[Field, Value]], t
             operands = condition.operand if isinstance(condition.operand, tuple) else (condition.operand,)
             wanted = [_operand(f, literal, today) for literal in operands]
             if condition.operator in {"IN", "NOT IN"}:
-                inside = any(_compare("=", found, want) for want in wanted)
+                inside = any(_compare(f, "=", found, want) for want in wanted)
                 return inside == (condition.operator == "IN")
-            return _compare(condition.operator, found, wanted[0])
+            return _compare(f, condition.operator, found, wanted[0])
 
 
 def _operand(f: Field, literal: Literal, today: date) -> Any:
@@ -110,7 +109,7 @@ def _operand(f: Field, literal: Literal, today: date) -> Any:
     return literal
 
 
-def _compare(operator: str, found: Value, wanted: Any) -> bool:
+def _compare(f: Field, operator: str, found: Value, wanted: Any) -> bool:
     if wanted is None or found is None:
         same = wanted is None and found is None
         return {"=": same, "!=": not same}.get(operator, False)
@@ -125,7 +124,7 @@ def _compare(operator: str, found: Value, wanted: Any) -> bool:
             "<=": found < end,
         }
         return held[operator]
-    left, right = _comparable(found), _comparable(wanted)
+    left, right = _comparable(f, found), _comparable(f, wanted)
     match operator:
         case "=":
             return bool(left == right)
@@ -144,9 +143,9 @@ def _compare(operator: str, found: Value, wanted: Any) -> bool:
             return re.fullmatch(pattern, str(left), re.DOTALL) is not None
 
 
-def _comparable(value: Any) -> Any:
-    """Text compares without regard to case ("WHERE: string comparisons are case-insensitive")."""
-    return value.lower() if isinstance(value, str) else value
+def _comparable(f: Field, value: Any) -> Any:
+    """Text compares without regard to case ("WHERE: string comparisons are case-insensitive"); ids are no text."""
+    return value.lower() if isinstance(value, str) and f.type not in IDS else value
 
 
 def _field(sobject: Sobject, name: str) -> Field:

@@ -88,10 +88,11 @@ class StandInOrg:
             ledger=self.ledger,
             clock=clock,
         )
+        all_channels = channels_of(store.schema, channels)
         cometd = CometD(
             tokens=tokens,
             bus=bus,
-            channels=channels_of(store.schema, channels),
+            channels=all_channels,
             allowance=allowance,
             ledger=self.ledger,
             monotonic=time.monotonic,
@@ -111,6 +112,7 @@ class StandInOrg:
             faults=self.faults,
             ledger=self.ledger,
             people=people,
+            channels=tuple(all_channels),
         )
         self._cometd = cometd
         self._routes = [
@@ -118,6 +120,7 @@ class StandInOrg:
             *queries.routes(),
             *Composite(api, collections_carry_client=collections_carry_client).routes(),
             *Rest(api, allowance).routes(),
+            api.missing(),
             *cometd.routes(),
             *self.control.routes(),
         ]
@@ -133,6 +136,7 @@ class StandInOrg:
 
     async def start(self) -> Self:
         """Binds to 127.0.0.1, on a free port when none was asked for."""
+        self.ledger.open()
         app = web.Application(middlewares=[self.faults.middleware], client_max_size=LARGEST_BODY)
         app.add_routes(self._routes)
         # Cancellation lets a held poll notice that its client hung up.

@@ -202,7 +202,8 @@ class _Parser:
             case "date":
                 return date.fromisoformat(text)
             case "datetime":
-                return datetime.fromisoformat(text).astimezone(UTC)
+                # Milliseconds play no part in a comparison: a dateTime field keeps none.
+                return datetime.fromisoformat(text).astimezone(UTC).replace(microsecond=0)
             case "days":
                 return DateLiteral(int(text.partition(":")[2]))
             case "name" if text.lower() in {"true", "false"}:

@@ -158,8 +158,9 @@ class Transaction:
             message = f"Required fields are missing: [{', '.join(missing)}]"
             raise ApiError("REQUIRED_FIELD_MISSING", message, fields=missing)
         after = {**before, **new, **self._stamp()}
-        self._check_unique(sobject, after, own_id=record_id)
         changed = tuple(n for n in sobject.fields if n in new and before.get(n) != new[n])
+        if any(sobject.fields[n].unique for n in changed):
+            self._check_unique(sobject, after, own_id=record_id)
         self._stage(Kind.UPDATE, sobject, record_id, before, after, changed)
 
     def delete(self, sobject: Sobject, record_id: str) -> None:
@@ -236,11 +237,12 @@ class Transaction:
         return taken
 
     def _check_unique(self, sobject: Sobject, row: Row, *, own_id: str | None) -> None:
+        staged = {s.record_id: s.after for s in self._staged if s.sobject is sobject}
         for f in (f for f in sobject.fields.values() if f.unique and row.get(f.name) is not None):
             value = str(row[f.name]).lower()
-            others = {str(r["Id"]): r for r in self._store.rows(sobject)}
-            others |= {s.record_id: s.after for s in self._staged if s.sobject is sobject}
-            for other_id, other in others.items():
+            stored = (other for other in self._store.rows(sobject) if other["Id"] not in staged)
+            for other in (*staged.values(), *stored):
+                other_id = str(other["Id"])
                 if other_id != own_id and not other["IsDeleted"] and str(other.get(f.name)).lower() == value:
                     message = f"duplicate value found: {f.name} duplicates value on record with id: {other_id[:15]}"
                     raise ApiError("DUPLICATE_VALUE", message, fields=[])

@@ -1,0 +1,40 @@
+"""A running stand-in org, and its two users logged in."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from org_caller import Caller
+
+from listener.standin import StandInOrg
+from listener.standin.people import new_private_key
+
+
+@pytest.fixture(scope="session")
+def private_key() -> str:
+    """One RSA key for the whole run: making one takes longer than most tests."""
+    return new_private_key()
+
+
+@pytest.fixture
+async def org(private_key: str) -> AsyncIterator[StandInOrg]:
+    async with StandInOrg(poll_seconds=1.0, session_seconds=5.0, private_key=private_key) as running:
+        yield running
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def worker(org: StandInOrg, http: aiohttp.ClientSession) -> Caller:
+    """The integration user, logged in."""
+    return await Caller(org, http, org.integration).log_in()
+
+
+@pytest.fixture
+async def front_desk(org: StandInOrg, http: aiohttp.ClientSession) -> Caller:
+    """The intake user, logged in; may not view encrypted data."""
+    return await Caller(org, http, org.intake).log_in()
