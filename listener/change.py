@@ -7,11 +7,11 @@ reads the record itself. Facts: Change Data Capture guide, "Change Event Message
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, NewType, TypeGuard
 
 RecordId = NewType("RecordId", str)
 """A Salesforce id in its 18-character form, which is safe to compare without case."""
@@ -102,10 +102,12 @@ def changes_in(message: Mapping[str, Any], *, ours: Ours, watched: frozenset[str
     if not record_ids:
         raise MalformedEvent("recordIds is empty")
 
-    fields = _changed_fields(header)
+    fields = frozenset() if change_type.startswith("GAP_") else _changed_fields(header)
     if _is_own(header, fields, ours):
         return Reading(own=len(record_ids))
     transaction = header.get("transactionKey", "")
+    if not _is_plain_text(transaction):
+        raise MalformedEvent("transactionKey is not text")
     return Reading(
         changes=tuple(
             Change(
@@ -128,9 +130,9 @@ def replay_id_of(message: Mapping[str, Any]) -> str | None:
     data = message.get("data")
     event = data.get("event") if isinstance(data, Mapping) else None
     replay_id = event.get("replayId") if isinstance(event, Mapping) else None
-    if isinstance(replay_id, bool) or not isinstance(replay_id, int | str) or replay_id == "":
-        return None
-    return str(replay_id)
+    if isinstance(replay_id, int) and not isinstance(replay_id, bool):
+        return str(replay_id)
+    return replay_id if replay_id and _is_plain_text(replay_id) else None
 
 
 def long_id(record_id: str) -> RecordId:
@@ -167,6 +169,11 @@ def _text(header: Mapping[str, Any], name: str) -> str:
     return value
 
 
+def _is_plain_text(value: object) -> TypeGuard[str]:
+    """Text that every database keeps: Postgres refuses NUL and halves of surrogate pairs, and would do so for ever."""
+    return isinstance(value, str) and value.isprintable()
+
+
 def _moment(header: Mapping[str, Any]) -> datetime:
     stamp = header.get("commitTimestamp")
     if isinstance(stamp, bool) or not isinstance(stamp, int | float):
@@ -183,9 +190,11 @@ def _changed_fields(header: Mapping[str, Any]) -> frozenset[str]:
     Missing before API 47.0 and in gap events: then empty, which stands for all of them.
     """
     names = header.get("changedFields") or []
-    if not isinstance(names, Iterable) or isinstance(names, str | bytes | Mapping):
+    if not isinstance(names, list):
         raise MalformedEvent("changedFields is not a list")
-    return frozenset(_object_field(name) for name in names if isinstance(name, str))
+    if not all(_is_plain_text(name) for name in names):
+        raise MalformedEvent("changedFields has something else than names")
+    return frozenset(_object_field(name) for name in names)
 
 
 def _object_field(name: str) -> str:
@@ -198,5 +207,7 @@ def _object_field(name: str) -> str:
 def _is_own(header: Mapping[str, Any], fields: frozenset[str], ours: Ours) -> bool:
     origin = header.get("changeOrigin")
     client = origin.rpartition("client=")[2] if isinstance(origin, str) and "client=" in origin else None
-    by_us = client == ours.client or (ours.user_id is not None and header.get("commitUser") == ours.user_id)
+    by_us = (bool(client) and client == ours.client) or (
+        ours.user_id is not None and header.get("commitUser") == ours.user_id
+    )
     return by_us and bool(fields - _BOOKKEEPING) and fields <= ours.fields | _BOOKKEEPING

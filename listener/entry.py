@@ -124,29 +124,31 @@ class OutboxEntry:
         self._must_be(State.PUSHED)
         return replace(self, state=State.PARKED if self.parked_reason else State.DONE, leased=False)
 
-    def not_told(self, code: str, message: str) -> OutboxEntry:
+    def not_told(self, reason: ParkedReason, *, code: str, message: str) -> OutboxEntry:
         """PUSHED -> PARKED: Salesforce will not take the answer. An earlier reason to park stays the reason."""
         self._must_be(State.PUSHED)
         return replace(
             self,
             state=State.PARKED,
             leased=False,
-            parked_reason=self.parked_reason or ParkedReason.NOT_TOLD,
+            parked_reason=self.parked_reason or reason,
             code=self.code or code,
             message=self.message or message,
         )
 
-    def postponed(self, delay: timedelta, *, code: str, message: str) -> OutboxEntry:
+    def postponed(self, delay: timedelta, *, code: str | None, message: str | None) -> OutboxEntry:
         """The same state, due after `delay`; the attempt stays charged, the lease is dropped."""
+        self._must_be(State.PENDING, State.PUSHED)
         return replace(self, leased=False, due_in=delay, code=code, message=message)
 
     def released(self, delay: timedelta = timedelta(0)) -> OutboxEntry:
         """Outage, snooze or shutdown: not the row's fault, so the attempt is given back and the lease dropped."""
+        self._must_be(State.PENDING, State.PUSHED)
         return replace(self, leased=False, attempts=max(0, self.attempts - 1), due_in=delay)
 
-    def _must_be(self, state: State) -> None:
-        if self.state is not state:
-            raise ValueError(f"entry {self.id} is {self.state}, not {state}")
+    def _must_be(self, *states: State) -> None:
+        if self.state not in states:
+            raise ValueError(f"entry {self.id} is {self.state}, not {' or '.join(states)}")
 
 
 def backoff(attempts: int, *, unit: float, cap: timedelta = timedelta(hours=6)) -> timedelta:
