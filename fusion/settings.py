@@ -1,0 +1,175 @@
+"""Settings of the portal and of the work, and all parts joined. A command loads only the parts that it needs."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from listener import environment
+from listener.environment import ENV_FILE, Part, Setting
+from listener.errors import SetupError
+from listener.settings import DatabaseSettings, SalesforceSettings, WebAddress
+
+T = TypeVar("T")
+
+
+class PortalSettings(Part):
+    """Where the portal is, and as whom we work in it."""
+
+    model_config = SettingsConfigDict(env_prefix="PORTAL_")
+
+    url: WebAddress = Field(
+        description="Address of the portal, as typed into a browser",
+        json_schema_extra={"hint": "put the address of the clinic's portal into .env"},
+    )
+    username: str = Field(
+        min_length=1,
+        description="Log-in name of the portal user that belongs to this program alone",
+        json_schema_extra={"hint": "make a portal user for this program alone and put its log-in name into .env"},
+    )
+    password: SecretStr = Field(
+        min_length=1,
+        description="Password of that portal user",
+        json_schema_extra={"hint": "put the portal user's password into .env, or name its file"},
+    )
+    page_seconds: float = Field(default=30.0, gt=0, le=300, description="How long a page may take to load")
+    action_seconds: float = Field(
+        default=10.0, gt=0, le=120, description="How long a field, a button or a list may take to be there"
+    )
+    save_seconds: float = Field(
+        default=30.0, gt=0, le=300, description="How long the portal may take to show that something was saved"
+    )
+    evidence_dir: Path = Field(
+        default=Path("evidence"),
+        description="Folder for what the page looked like when it was not understood: its structure, no values",
+    )
+
+
+class SyncSettings(Part):
+    """How the work is done: what maps to what, how often, how long, and where one can look."""
+
+    model_config = SettingsConfigDict(env_prefix="FUSION_SYNC_")
+
+    mapping: Path | None = Field(
+        default=None, description="Mapping of Salesforce fields to patient fields; default: mapping.toml of the package"
+    )
+    pack: str = Field(default="fusion_web", description="Portal pack: the selectors and labels of one portal")
+    browser: str | None = Field(default=None, description="Path of the Chromium to use; default: the one found")
+    headed: bool = Field(default=False, description="Whether the browser shows its window")
+    start: Literal["retained", "now"] = Field(
+        default="retained",
+        description="Where the very first start begins: with all events that Salesforce still keeps, or with new ones",
+    )
+    poll_seconds: float = Field(default=1.0, gt=0, le=60, description="How often the outbox is looked at")
+    settle_seconds: float = Field(
+        default=5.0, ge=0, le=300, description="How long a change waits for more of the same record: one visit for all"
+    )
+    sweep_minutes: float = Field(
+        default=15.0, gt=0, le=1440, description="How often records are compared by time, for what the stream missed"
+    )
+    lease_seconds: float = Field(
+        default=60.0, ge=1, le=600, description="How long a silent worker keeps a row from the next"
+    )
+    deadline_seconds: float = Field(default=180.0, ge=1, le=3600, description="How long one visit may take at most")
+    portal_attempts: int = Field(
+        default=6, ge=1, le=100, description="How often a row is tried in the portal before a person must look"
+    )
+    writeback_attempts: int = Field(
+        default=25, ge=1, le=1000, description="How often Salesforce is told before a person must look"
+    )
+    gate_seconds: float = Field(
+        default=30.0, gt=0, le=900, description="How long a side that failed is left alone; doubles up to 15 minutes"
+    )
+    look_again_seconds: float = Field(
+        default=5.0, ge=0, le=300, description="How long after a visit of unknown end the portal is looked at again"
+    )
+    ops_host: str = Field(default="127.0.0.1", description="Address that the health page listens on")
+    ops_port: int = Field(default=8321, ge=0, le=65535, description="Port of the health page; 0: any that is free")
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="How log lines look; auto: for people in a terminal, else JSON"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important lines that are shown"
+    )
+
+
+PARTS: tuple[type[Part], ...] = (SalesforceSettings, DatabaseSettings, PortalSettings, SyncSettings)
+
+
+class Settings:
+    """All parts of one process. Asking for a part that was not loaded is a mistake of ours and says so."""
+
+    def __init__(
+        self,
+        *,
+        database: DatabaseSettings,
+        sync: SyncSettings,
+        salesforce: SalesforceSettings | None = None,
+        portal: PortalSettings | None = None,
+    ) -> None:
+        """A part that is None was not loaded, since the command at hand has no use for it."""
+        self.database = database
+        self.sync = sync
+        self._salesforce = salesforce
+        self._portal = portal
+
+    @property
+    def salesforce(self) -> SalesforceSettings:
+        """How to reach the org."""
+        return _loaded(self._salesforce, "salesforce")
+
+    @property
+    def portal(self) -> PortalSettings:
+        """How to reach the portal."""
+        return _loaded(self._portal, "portal")
+
+
+def load(*, salesforce: bool = False, portal: bool = False, env_file: Path | None = ENV_FILE) -> Settings:
+    """The settings of the database and the work, and of the sides that are asked for; raises `SetupError`."""
+    check_names(env_file)
+    return Settings(
+        database=environment.load(DatabaseSettings, env_file=env_file),
+        sync=environment.load(SyncSettings, env_file=env_file),
+        salesforce=environment.load(SalesforceSettings, env_file=env_file) if salesforce else None,
+        portal=environment.load(PortalSettings, env_file=env_file) if portal else None,
+    )
+
+
+def listed(*, env_file: Path | None = ENV_FILE) -> list[Setting]:
+    """Every setting there is, with its value (masked), its origin and its meaning."""
+    return [setting for part in PARTS for setting in environment.listed(part, env_file=env_file)]
+
+
+def known_names() -> frozenset[str]:
+    """Every variable that we read, those that name a secret's file included."""
+    return frozenset(
+        name
+        for part in PARTS
+        for field_name, field in part.model_fields.items()
+        for variable in [environment.variable(part, field_name)]
+        for name in ([variable, f"{variable}_FILE"] if environment.is_secret(field) else [variable])
+    )
+
+
+def check_names(env_file: Path | None) -> None:
+    """Raise `SetupError` for a misspelt name in `.env`; the environment at large may hold other programs' settings."""
+    if env_file is None or not env_file.is_file():
+        return
+    prefixes = tuple(str(part.model_config.get("env_prefix")) for part in PARTS)
+    known = known_names()
+    for name in dotenv_values(env_file, interpolate=False):
+        if name.upper().startswith(prefixes) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`fusion-sync config` lists all settings"
+            raise SetupError(f"{name} in {env_file} is no setting", hint=hint)
+
+
+def _loaded(part: T | None, name: str) -> T:
+    if part is None:
+        raise LookupError(f"the {name} settings were not loaded by this command")
+    return part
