@@ -11,7 +11,7 @@ from listener.entry import ParkedReason
 
 
 class Code(StrEnum):
-    """A reason why a person must act. `says`, `fix` and `reason` come with each."""
+    """A reason why a person must act. `sentence`, `fix` and `reason` come with each."""
 
     MISSING_FIELD = "missing_field"
     REJECTED_VALUE = "rejected_value"
@@ -30,10 +30,13 @@ class Code(StrEnum):
     NOT_SAVED = "not_saved"
     GAVE_UP = "gave_up"
 
-    @property
-    def says(self) -> str:
-        """What happened, in a sentence that names no patient; `{detail}` is a field's label or a kind of value."""
-        return _TEXTS[self][0]
+    def sentence(self, detail: str = "") -> str:
+        """What happened and who acts how, for people, at most 255 characters.
+
+        `detail` is a field's label or a kind of value, never a patient's value.
+        """
+        what = _TEXTS[self][0].format(detail=detail or "Something")
+        return f"{what} {self.fix}" if len(what) + len(self.fix) < 255 else f"{what[: 253 - len(self.fix)]}… {self.fix}"
 
     @property
     def fix(self) -> str:

@@ -21,6 +21,9 @@ class SetupError(SyncError):
 class Outage(SyncError):
     """The other side is not there: the lane's gate shuts, the attempt is given back, the row waits."""
 
+    lane: str | None = None
+    """Whose outage it is, `portal` or `salesforce`, put in by who called; None: the database's."""
+
     def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
         """`retry_after`: seconds that the other side asked us to wait, where it did."""
         super().__init__(message, hint=hint)

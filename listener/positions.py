@@ -65,6 +65,12 @@ async def heard(tx: Tx, channel: str) -> None:
     await tx.execute(fresh.on_conflict_do_update(index_elements=["channel"], set_={"heard_at": _NOW}))
 
 
+async def heard_until(tx: Tx, channel: str) -> datetime | None:
+    """Since when the channel may have been missed: the moment of its last committed event, or of its last sign."""
+    row = (await tx.execute(select(stream.c.moved_at, stream.c.heard_at).where(stream.c.channel == channel))).first()
+    return (row.moved_at or row.heard_at) if row else None
+
+
 async def swept_until(tx: Tx, channel: str) -> datetime | None:
     """Up to which moment, by Salesforce's SystemModstamp, the sweep has compared everything; None before the first."""
     return (await tx.execute(select(stream.c.swept_until).where(stream.c.channel == channel))).scalar_one_or_none()

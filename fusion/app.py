@@ -1,0 +1,249 @@
+"""The composition root: opens everything that a process needs, runs it, and closes it in reverse.
+
+Only this module knows all the others; whatever lies below gets its parts as arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from aiohttp import web
+from listener.login import Login
+from listener.stream import StreamHealth, events
+
+from fusion.drain import Limits, Worker, drain
+from fusion.lease import LeaseTimes
+from fusion.mapping import RecordMapping, load_mapping
+from fusion.ops import health
+from fusion.scheduler import Chore, Scheduler
+from fusion.settings import Settings
+from listener import holders, positions
+from listener.change import Ours
+from listener.database import Database
+from listener.errors import LeaseLost, Outage, SetupError
+from listener.listen import Intake, listen
+from listener.org import CLIENT, SalesforceOrg
+from listener.sweep import sweep
+
+log = structlog.get_logger()
+
+_GRACE = timedelta(seconds=9)
+"""How long a visit may take to end after SIGTERM; with closing the browser the process is gone within 15 s."""
+_HOLD = timedelta(seconds=30)
+"""How long a silent process keeps its channel and its portal log-in from the next."""
+
+
+class Role(StrEnum):
+    """What a process does; `run` does all three."""
+
+    LISTEN = "listen"
+    WORK = "work"
+    SERVE = "serve"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Parts:
+    """What is open. `pulses`: what each part last did, for the health page."""
+
+    settings: Settings
+    mapping: RecordMapping
+    db: Database
+    scheduler: Scheduler
+    stack: AsyncExitStack
+    tasks: asyncio.TaskGroup
+    stopping: asyncio.Event
+    pulses: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def intake_settings(self) -> dict[str, Any]:
+        """What stream and sweep share of the way in."""
+        return {
+            "db": self.db,
+            "watched": frozenset({self.mapping.object_name}),
+            "settle": timedelta(seconds=self.settings.sync.settle_seconds),
+            "wake": lambda: self.scheduler.wake("drain"),
+        }
+
+
+async def run(settings: Settings, roles: frozenset[Role], *, stopping: asyncio.Event | None = None) -> None:
+    """Do what the roles say until SIGTERM, SIGINT or `stopping`; `SetupError` if it cannot be done as set up."""
+    stopping = stopping or asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+            db = Database(settings.database.url)
+            stack.push_async_callback(db.close)
+            await db.check()
+            parts = _Parts(
+                settings=settings,
+                mapping=load_mapping(settings.sync.mapping),
+                db=db,
+                scheduler=Scheduler(),
+                stack=stack,
+                tasks=tasks,
+                stopping=stopping,
+            )
+            await _open(parts, roles)
+            parts.scheduler.start()
+            log.info("started", roles=sorted(roles))
+            await stopping.wait()
+            log.info("stopping")
+            await parts.scheduler.stop(grace=_GRACE)
+    except* SetupError as group:
+        raise _first(group) from None
+    log.info("stopped")
+
+
+async def _open(parts: _Parts, roles: frozenset[Role]) -> None:
+    if Role.SERVE in roles:
+        await _serve(parts)
+    if not roles & {Role.LISTEN, Role.WORK}:
+        return
+    freed = await holders.free_leases_of_the_dead(parts.db)
+    if freed:
+        log.info("took over from a dead process", entries=freed)
+    login = Login(parts.settings.salesforce)
+    parts.stack.push_async_callback(login.close)
+    if Role.WORK in roles:
+        await _work(parts, login)
+    if Role.LISTEN in roles:
+        # Last, since on Postgres it may wait until another listener is gone.
+        parts.tasks.create_task(_listen(parts, login), name="listen")
+
+
+async def _serve(parts: _Parts) -> None:
+    sync = parts.settings.sync
+    runner = web.AppRunner(health.app(parts.db, pulse=lambda: parts.pulses), access_log=None)
+    await runner.setup()
+    parts.stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, sync.ops_host, sync.ops_port).start()
+    except OSError as error:
+        raise SetupError(
+            f"cannot serve on {sync.ops_host}:{sync.ops_port} ({error.strerror})",
+            hint="is another process on it? set FUSION_SYNC_OPS_PORT",
+        ) from None
+    log.info("serving", host=sync.ops_host, port=sync.ops_port)
+
+
+async def _work(parts: _Parts, login: Login) -> None:
+    # Only who works needs Playwright; a host that only listens may be without it.
+    from fusion.browser import WebPortal  # noqa: PLC0415
+
+    portal_settings, sync = parts.settings.portal, parts.settings.sync
+    await _hold(parts, f"portal login {portal_settings.username} at {portal_settings.url}", patient=False)
+    org = SalesforceOrg(login, api_version=parts.settings.salesforce.api_version)
+    parts.stack.push_async_callback(org.close)
+    portal = await parts.stack.enter_async_context(WebPortal.from_settings(portal_settings, sync))
+    lease = LeaseTimes(length=timedelta(seconds=sync.lease_seconds), deadline=timedelta(seconds=sync.deadline_seconds))
+    worker = Worker(
+        db=parts.db,
+        org=org,
+        portal=portal,
+        mapping=parts.mapping,
+        name=holders.this_process(),
+        limits=Limits(
+            lease=lease,
+            portal_attempts=sync.portal_attempts,
+            writeback_attempts=sync.writeback_attempts,
+            gate_first=timedelta(seconds=sync.gate_seconds),
+            look_again=timedelta(seconds=sync.look_again_seconds),
+        ),
+    )
+
+    async def one_round() -> None:
+        report = await drain(worker, stopping=parts.stopping)
+        parts.pulses["worker"] = {"last_round_at": datetime.now(UTC), "settled": report.settled}
+
+    parts.scheduler.add(Chore(name="drain", every=timedelta(seconds=sync.poll_seconds), run=one_round))
+
+
+async def _listen(parts: _Parts, login: Login) -> None:
+    salesforce, sync = parts.settings.salesforce, parts.settings.sync
+    channel = salesforce.channel
+    await _hold(parts, f"channel {channel}", patient=not parts.db.is_sqlite)
+    user_id = await _until_logged_in(login, parts.stopping)
+    if user_id is None:
+        return
+    ours = Ours(user_id=user_id, client=CLIENT, fields=frozenset(parts.mapping.own.names()))
+    intake = Intake(ours=ours, **parts.intake_settings)
+    org = SalesforceOrg(login, api_version=salesforce.api_version)
+    parts.stack.push_async_callback(org.close)
+
+    async def one_sweep() -> None:
+        ready = f"{parts.mapping.ready_field} = true"
+        await sweep(org, intake, channel=channel, where=ready, now=datetime.now(UTC))
+
+    parts.scheduler.add(Chore(name="sweep", every=timedelta(minutes=sync.sweep_minutes), run=one_sweep))
+    heard = StreamHealth()
+    parts.pulses["stream"] = heard
+
+    async def position() -> str:
+        async with parts.db.reading() as tx:
+            return await positions.replay_id(tx, channel) or ("-1" if sync.start == "now" else "-2")
+
+    await listen(events(login, salesforce, position=position, health=heard, stopping=parts.stopping), intake)
+
+
+async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:
+    """Be the only process with that name, for as long as we run. `patient`: wait until the other is gone."""
+    said = False
+    while True:
+        async with parts.db.writing() as tx:
+            other = await holders.take(tx, name, lease=_HOLD)
+        if other is None:
+            break
+        if not patient:
+            raise SetupError(f"{name} is held by another process ({other})", hint="stop that one first, or wait 30 s")
+        if not said:
+            log.info("waiting for another process", name=name, holder=other)
+            said = True
+        try:
+            await asyncio.wait_for(parts.stopping.wait(), timeout=5)
+        except TimeoutError:
+            continue
+        raise asyncio.CancelledError
+
+    async def keep() -> None:
+        async with parts.db.writing() as tx:
+            if not await holders.keep(tx, name, lease=_HOLD):
+                parts.stopping.set()
+                raise LeaseLost(f"{name} was taken over by another process", hint="this process stops")
+
+    async def give_back() -> None:
+        async with parts.db.writing() as tx:
+            await holders.give_back(tx, name)
+
+    parts.stack.push_async_callback(give_back)
+    parts.scheduler.add(Chore(name=f"hold {name}", every=_HOLD / 4, run=keep, at_once=False))
+
+
+async def _until_logged_in(login: Login, stopping: asyncio.Event) -> str | None:
+    """The id of the user that we are in Salesforce; None if we were stopped before it answered."""
+    pause = 1.0
+    while not stopping.is_set():
+        try:
+            return (await login.token()).user_id
+        except Outage as outage:
+            log.warning("cannot log in to Salesforce", why=str(outage), hint=outage.hint, seconds=pause)
+        try:
+            await asyncio.wait_for(stopping.wait(), timeout=pause)
+        except TimeoutError:
+            pause = min(60.0, pause * 2)
+    return None
+
+
+def _first(group: BaseExceptionGroup[SetupError]) -> SetupError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, SetupError)  # noqa: S101 - what `except*` promises
+    return error

@@ -1,0 +1,53 @@
+"""`fusion-sync outbox`: what waits, what is done, and what needs a person."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+
+from fusion.cli.tables import as_json, show, table
+from fusion.settings import load
+from listener import board
+from listener.database import Database
+from listener.entry import State
+
+
+def command(
+    state: Annotated[list[State] | None, typer.Option(help="Only rows in this state; may be given again.")] = None,
+    limit: Annotated[int, typer.Option(help="How many rows at the most, newest first.", min=1)] = 50,
+    json: Annotated[bool, typer.Option("--json", help="One JSON array for machines.")] = False,
+) -> None:
+    """List the outbox: one row a record that changed, newest first. No patient data is in it."""
+    rows, counts = asyncio.run(_read(state, limit))
+    if json:
+        typer.echo(as_json(rows))
+        return
+    shown = [
+        (
+            row["id"],
+            row["record_id"],
+            row["state"],
+            row["outcome"],
+            row["portal_id"],
+            row["attempts"],
+            row["changes"],
+            row["changed_at"],
+            row["message"] or row["code"],
+        )
+        for row in rows
+    ]
+    columns = ("entry", "record", "state", "outcome", "portal id", "tries", "changes", "changed at (UTC)", "why")
+    show(table("Outbox", columns, shown), "  ".join(f"{name} {number}" for name, number in counts.items() if number))
+
+
+async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    db = Database(load().database.url)
+    try:
+        await db.check()
+        async with db.reading() as tx:
+            rows = await board.entries(tx, states=states, limit=limit)
+            return rows, {str(state): number for state, number in (await board.counts(tx)).items()}
+    finally:
+        await db.close()

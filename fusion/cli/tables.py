@@ -1,0 +1,64 @@
+"""How a listing looks on a terminal, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+STATE_STYLES = {
+    "PENDING": "yellow",
+    "PUSHED": "cyan",
+    "DONE": "green",
+    "PARKED": "bold red",
+    "SUPERSEDED": "dim",
+}
+
+
+def as_json(value: Any) -> str:
+    """JSON for a machine: moments in ISO 8601, keys in their order."""
+    return json.dumps(value, default=_plain, ensure_ascii=False, indent=None)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table with those headings; states in their colours, moments without date where they are of today."""
+    made = Table(title=title, title_justify="left", header_style="bold", expand=False)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(styled(cell) for cell in row))
+    return made
+
+
+def styled(cell: object) -> str:
+    """A cell as it is shown."""
+    match cell:
+        case None | "":
+            return "[dim]–[/dim]"
+        case datetime():
+            return f"{cell:%Y-%m-%d %H:%M:%S}"
+        case str() if cell in STATE_STYLES:
+            return f"[{STATE_STYLES[cell]}]{cell}[/]"
+        case _:
+            return str(cell).replace("[", r"\[")
+
+
+def show(*parts: object) -> None:
+    """Print to the terminal."""
+    console = Console()
+    for part in parts:
+        console.print(part)
+
+
+def _plain(value: object) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat(timespec="milliseconds")
+        case Mapping():
+            return dict(value)
+        case _:
+            return str(value)

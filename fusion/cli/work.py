@@ -1,0 +1,16 @@
+"""`fusion-sync work`."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+def command() -> None:
+    """Only work: drain the outbox through the portal, and tell Salesforce.
+
+    Ends on SIGTERM or Ctrl-C: what is in hand is finished or given back.
+    """
+    from fusion.app import Role, run
+    from fusion.settings import load
+
+    asyncio.run(run(load(salesforce=True, portal=True), frozenset({Role.WORK})))

@@ -1,0 +1,115 @@
+"""Holding on to one entry while a browser works on it, and knowing in time when it is ours no longer.
+
+Two clocks guard a click. The database's says whose the lease is; our own monotonic one, read *before* each claim or
+beat was sent, says how long ago we last knew. A worker that was frozen between the two does not click.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from listener import links, outbox
+from listener.change import RecordId
+from listener.database import Database
+from listener.entry import OutboxEntry
+from listener.errors import EntryError, LeaseLost, Outage
+from listener.links import Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTimes:
+    """`length`: how long a silent holder keeps the row; `deadline`: how long one visit may take in all."""
+
+    length: timedelta = timedelta(seconds=60)
+    deadline: timedelta = timedelta(seconds=180)
+
+
+class Hold:
+    """Our hold on one claimed entry. `about_to_save` is what the portal calls right before each click that saves."""
+
+    def __init__(self, db: Database, entry: OutboxEntry, *, known_at: float, times: LeaseTimes) -> None:
+        """`known_at`: `time.monotonic()` read before the claim was sent."""
+        self._db = db
+        self._entry = entry
+        self._known_at = known_at
+        self._times = times
+
+    async def about_to_save(self) -> None:
+        """Commit the intent, then make sure that we have not been away for too long; else `LeaseLost`."""
+        async with self._db.writing() as tx:
+            await outbox.intend(tx, self._entry)
+        # Half a lease: whoever takes over after a whole one finds our click, if any, long done.
+        if time.monotonic() - self._known_at > self._times.length.total_seconds() / 2:
+            raise LeaseLost(f"entry {self._entry.id}: too long since the last heartbeat to click safely")
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep the lease alive while the body runs. A lost lease or the deadline cuts the body off where it awaits.
+
+        Raises `LeaseLost`, or `EntryError` at the deadline: the row is tried again, and charged.
+        """
+        body = asyncio.current_task()
+        assert body is not None  # noqa: S101 - always inside a task
+        lost: list[LeaseLost] = []
+
+        async def beat() -> None:
+            while True:
+                await asyncio.sleep(self._times.length.total_seconds() / 4)
+                if not await self._beat():
+                    lost.append(LeaseLost(f"entry {self._entry.id} was taken over"))
+                    body.cancel()
+                    return
+
+        heart = asyncio.create_task(beat(), name=f"heartbeat of entry {self._entry.id}")
+        try:
+            async with asyncio.timeout(self._times.deadline.total_seconds()):
+                yield
+        except asyncio.CancelledError:
+            if lost and body.uncancel() == 0:
+                raise lost[0] from None
+            raise
+        except TimeoutError:
+            raise EntryError(
+                f"entry {self._entry.id} took longer than its deadline", hint="is the portal very slow just now?"
+            ) from None
+        finally:
+            heart.cancel()
+            await asyncio.gather(heart, return_exceptions=True)
+
+    async def _beat(self) -> bool:
+        asked_at = time.monotonic()
+        try:
+            async with self._db.writing() as tx:
+                alive = await outbox.beat(
+                    tx, self._entry, lease=self._times.length, deadline=self._times.deadline * 1.5
+                )
+        except Outage:
+            # Not known is not lost: the lease runs on, and without news `about_to_save` will not let a click pass.
+            return True
+        if alive:
+            self._known_at = asked_at
+        return alive
+
+    # The links, as `push.Links` asks for them: a link is kept only while the entry is ours.
+
+    async def of_record(self, record_id: RecordId) -> Link | None:
+        """The record's link, if it has one."""
+        async with self._db.reading() as tx:
+            return await links.of_record(tx, record_id)
+
+    async def of_chart(self, portal_id: str) -> Link | None:
+        """The chart's link, if it has one."""
+        async with self._db.reading() as tx:
+            return await links.of_chart(tx, portal_id)
+
+    async def keep(self, link: Link) -> None:
+        """Make the link true; `LeaseLost` if the entry is not ours, `Conflict` if either is linked otherwise."""
+        async with self._db.writing() as tx:
+            if not await outbox.holds(tx, self._entry):
+                raise LeaseLost(f"entry {self._entry.id} is no longer ours")
+            await links.make(tx, link)

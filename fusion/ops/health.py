@@ -1,0 +1,75 @@
+"""`/healthz`: is the process alive; `/readyz`: would a change go through just now, and if not, why not.
+
+Nothing here names a patient: states, counts, ages and reasons only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiohttp import web
+
+from listener import board, gates
+from listener.database import Database
+from listener.errors import SyncError
+
+Pulse = Callable[[], Mapping[str, Any]]
+"""What the process itself knows: its parts by name, each with what it last did."""
+
+
+def app(db: Database, *, pulse: Pulse, quiet_after: timedelta = timedelta(seconds=150)) -> web.Application:
+    """The routes. `quiet_after`: how long the stream may say nothing, not even "no news", until we call it deaf."""
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        found = await readiness(db, pulse=pulse, quiet_after=quiet_after)
+        return web.json_response(found, status=200 if found["ready"] else 503)
+
+    server = web.Application()
+    server.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    return server
+
+
+async def readiness(db: Database, *, pulse: Pulse, quiet_after: timedelta) -> dict[str, Any]:
+    """`ready`, the `reasons` if not, and the figures behind them."""
+    reasons: list[str] = []
+    try:
+        async with db.reading() as tx:
+            lanes = await gates.read(tx)
+            counts = await board.counts(tx)
+            oldest = await board.oldest_open(tx)
+            doubts = await board.doubts(tx)
+    except SyncError as error:
+        return {"ready": False, "reasons": [str(error)]}
+    for lane, gate in lanes.items():
+        if not gate.is_open:
+            reasons.append(f"the way to {lane} is {gate.state}: {gate.reason or 'no reason given'}")
+    parts = dict(pulse())
+    heard_at = parts.get("stream", {}).get("last_heard_at")
+    if "stream" in parts and (heard_at is None or datetime.now(UTC) - heard_at > quiet_after):
+        reasons.append(
+            "the stream has not been heard" + (f" since {heard_at:%Y-%m-%d %H:%M:%S} UTC" if heard_at else "")
+        )
+    age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
+    return {
+        "ready": not reasons,
+        "reasons": reasons,
+        "entries": {str(state): number for state, number in counts.items()},
+        "oldest_open_seconds": round(age, 1),
+        **doubts,
+        "parts": _plain(parts),
+    }
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {str(key): _plain(one) for key, one in value.items()}
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case _:
+            return value

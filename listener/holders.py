@@ -1,0 +1,94 @@
+"""Who is who among the processes, and who alone may hold a channel or a portal log-in.
+
+A process signs leases with host, boot, pid and start time, so that a later process on the same host can see that the
+signer is dead and need not wait for its leases to run out.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import psutil
+from sqlalchemy import delete, func, select, update
+
+from listener import outbox
+from listener.database import Database, Tx, upsert
+from listener.schema import holder
+
+_NOW = func.db_now()
+
+
+@cache
+def this_process() -> str:
+    """`host/boot/pid/start`: the same for the whole life of the process, and never again."""
+    return _name(os.getpid(), psutil.Process().create_time())
+
+
+def is_dead_here(name: str) -> bool:
+    """Whether that process ran on this host and is no more. False where we cannot know: on another host."""
+    host, boot, pid, start = _parts(name)
+    if host != socket.gethostname():
+        return False
+    if boot != _boot():
+        return True
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" != start
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.AccessDenied:
+        return False
+
+
+async def take(tx: Tx, name: str, *, lease: timedelta) -> str | None:
+    """None: this process holds `name` now. Else who does: alive, on another host, or not known to be dead."""
+    me = this_process()
+    row = select(holder, (holder.c.leased_until > _NOW).label("valid")).where(holder.c.name == name).with_for_update()
+    found = (await tx.execute(row)).mappings().first()
+    if found and found["worker"] != me and found["valid"] and not is_dead_here(found["worker"]):
+        return str(found["worker"])
+    fresh = upsert(tx, holder).values(
+        name=name, worker=me, taken_at=_NOW, leased_until=func.db_after(lease.total_seconds())
+    )
+    renewed = {key: fresh.excluded[key] for key in ("worker", "taken_at", "leased_until")}
+    # Where the row is new to both, the second comes to the conflict after the first has committed: it must not take.
+    mine = (holder.c.worker == (found["worker"] if found else me)) | (holder.c.leased_until <= _NOW)
+    kept = fresh.on_conflict_do_update(index_elements=["name"], set_=renewed, where=mine)
+    return None if (await tx.execute(kept)).rowcount == 1 else "another process that was a moment earlier"
+
+
+async def keep(tx: Tx, name: str, *, lease: timedelta) -> bool:
+    """Whether this process still holds `name`, for another `lease`."""
+    mine = update(holder).where(holder.c.name == name, holder.c.worker == this_process())
+    return (await tx.execute(mine.values(leased_until=func.db_after(lease.total_seconds())))).rowcount == 1
+
+
+async def give_back(tx: Tx, name: str) -> None:
+    """Let the next process have it at once."""
+    await tx.execute(delete(holder).where(holder.c.name == name, holder.c.worker == this_process()))
+
+
+async def free_leases_of_the_dead(db: Database) -> int:
+    """The number of rows whose holder died on this host: their leases run out now, and the next claim takes them."""
+    async with db.writing() as tx:
+        dead = [name for name in await outbox.leasing_workers(tx) if is_dead_here(name)]
+        return await outbox.expire_leases(tx, dead) if dead else 0
+
+
+def _name(pid: int, start: float) -> str:
+    return f"{socket.gethostname()}/{_boot()}/{pid}/{start:.2f}"
+
+
+def _parts(name: str) -> tuple[str, str, str, str]:
+    host, boot, pid, start = [*name.rsplit("/", 3), "", "", ""][:4]
+    return host, boot, pid if pid.isdigit() else "0", start
+
+
+@cache
+def _boot() -> str:
+    """What tells this boot of the machine from every other."""
+    file = Path("/proc/sys/kernel/random/boot_id")
+    return file.read_text().strip()[:8] if file.exists() else f"{int(psutil.boot_time())}"
