@@ -7,6 +7,7 @@ portal pack on the way from the screen; so a comparison is `==` after `folded()`
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,6 +66,8 @@ _SECTION_OF: Mapping[Field, Section] = {
     **dict.fromkeys(list(Field)[18:21], Section.PAYERS),
     Field.NOTE: Section.NOTES,
 }
+
+_MARKER = re.compile(r"\[Salesforce intake [A-Za-z0-9]{15,18}\]")
 
 Values = Mapping[Field, str]
 
@@ -154,6 +157,21 @@ def identity_in(values: Values) -> Identity:
     return Identity(
         first_name=values.get(Field.FIRST_NAME, ""), last_name=values.get(Field.LAST_NAME, ""), birth_date=birth_date
     )
+
+
+def marker(record_id: RecordId) -> str:
+    """The last line of our note on a chart, by which it is found again; it holds the record's id and nothing else."""
+    return f"[Salesforce intake {record_id}]"
+
+
+def note_with_marker(text: str, record_id: RecordId) -> str:
+    """Our note as the chart should hold it; "" for no text. A marker pasted into the text is left out of it.
+
+    A second marker in the middle would make the note end early the next time it is read.
+    """
+    lines = [line for line in text.split("\n") if not _MARKER.fullmatch(line.strip())]
+    kept = "\n".join(lines).strip("\n")
+    return f"{kept}\n{marker(record_id)}" if kept.strip() else ""
 
 
 def folded(value: str) -> str:
