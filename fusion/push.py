@@ -22,7 +22,7 @@ from fusion.patient import Patient, Shown
 from fusion.portal import AboutToSave, Portal, Refused
 from fusion.transforms import patient_from
 from listener.change import RecordId
-from listener.entry import OutboxEntry, Outcome, ParkedReason, SyncResult
+from listener.entry import CONFIRMED_NEW, OutboxEntry, Outcome, ParkedReason, SyncResult
 from listener.errors import EntryError, Outage
 from listener.gates import Lane
 from listener.links import Link
@@ -110,6 +110,8 @@ async def _chart_of(patient: Patient, entry: OutboxEntry, desk: Desk) -> _Chart:
     """The one chart that is this patient's: the linked one, else a certain match, else a new one."""
     if patient.portal_id is not None:
         return await _linked(patient, patient.portal_id, desk)
+    if entry.code == CONFIRMED_NEW and not entry.in_doubt:
+        return await _created(patient, desk)
     decision = await _look(patient, desk, cut_off=entry.in_doubt)
     if entry.in_doubt and decision.portal_id is None and not decision.candidates:
         # A search index may lag behind a save. Only when a second look shows nothing is the save surely absent.

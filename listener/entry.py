@@ -62,6 +62,10 @@ class ParkedReason(StrEnum):
 BLOCKING = frozenset({ParkedReason.AMBIGUOUS, ParkedReason.IDENTITY, ParkedReason.IN_DOUBT, ParkedReason.HELD})
 
 
+CONFIRMED_NEW = "confirmed_new"
+"""The code of a row of which a person has said that its patient has no chart yet: no match is asked for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
     """What one visit came to. `message` names no patient; `evidence` is a file's path, kept for some days."""

@@ -32,7 +32,7 @@ from sqlalchemy.sql.functions import FunctionElement, GenericFunction
 
 from listener.entry import BLOCKING, ParkedReason, State
 
-VERSION = "0001"
+VERSION = "0002"
 """The alembic revision that this code needs; a test holds it against the head of `migrations/`."""
 
 
