@@ -100,7 +100,7 @@ async def demo(
         begin(told, box)
         process = asyncio.create_task(app.run(settings, frozenset(Role), stopping=stopping))
         try:
-            rows = await _to_the_end(told, box, db, process, watching, limit)
+            rows = await play(told, box, db, watching=watching, limit=limit, still_well=lambda: _still_well(process))
             ending = Ending(
                 cases=told.cases,
                 rows=rows,
@@ -117,20 +117,23 @@ async def demo(
         return ending
 
 
-async def _to_the_end(
+async def play(
     told: Story,
     box: Sandbox,
     db: Database,
-    process: asyncio.Task[None],
+    *,
     watching: Watching,
     limit: timedelta,
+    still_well: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Play the second parts, one after the other, each when its record is at rest; then wait until all are."""
-    waiting = list(told.second)
+    """The outbox's rows when all is told: second parts are played one by one, each once its record is at rest.
+
+    `still_well` is asked at each look and raises where waiting has become pointless.
+    """
+    waiting = told.second
     async with asyncio.timeout(limit.total_seconds()):
         while True:
-            if process.done():
-                process.result()
+            still_well()
             rows = await _rows(db)
             watching.moved(told.cases, rows)
             at_rest = {case.record_id for case in told.cases if _is_at_rest(case, rows)}
@@ -140,10 +143,17 @@ async def _to_the_end(
                 watching.told(f"{case.title}: the front desk saves {case.record_id} again")
                 assert case.act is not None  # noqa: S101 - `second` has no others
                 case.act(case, box)
+                case.acted = True
                 await _heard(case, rows, db)
             elif not waiting and len(at_rest) == len(told.cases):
                 return rows
             await asyncio.sleep(0.15)
+
+
+def _still_well(process: asyncio.Task[None]) -> None:
+    if process.done():
+        process.result()
+        raise RuntimeError("the app ended before the story did")
 
 
 def _is_at_rest(case: Case, rows: Sequence[Row]) -> bool:

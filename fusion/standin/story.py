@@ -31,6 +31,7 @@ class Case:
     saves: int | None = None
     code: str | None = None
     act: Callable[[Case, Sandbox], None] | None = None
+    acted: bool = False
     since: int = 0
 
     def change(self, box: Sandbox, **values: object) -> None:
@@ -47,8 +48,8 @@ class Story:
 
     @property
     def second(self) -> list[Case]:
-        """Cases with a second part."""
-        return [case for case in self.cases if case.act is not None]
+        """Cases with a second part that was not played yet."""
+        return [case for case in self.cases if case.act is not None and not case.acted]
 
 
 def story(*, patients: int, seed: int) -> Story:
