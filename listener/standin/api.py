@@ -141,7 +141,7 @@ class Api:
             error=error.code if error else None,
         )
 
-    def note_read(self, call: Call, *, object_name: str, record_id: str | None = None, rows: int = 1) -> None:
+    def note_read(self, call: Call, *, object_name: str, rows: int = 1, record_id: str | None = None) -> None:
         """Puts one read into the ledger: who looked at what."""
         self._ledger.record(
             "read",
@@ -150,4 +150,5 @@ class Api:
             id=record_id,
             rows=rows,
             path=call.request.path,
+            soql=call.request.query.get("q"),
         )

@@ -67,6 +67,8 @@ class CometD:
     ) -> None:
         self.poll_seconds = poll_seconds
         self.session_seconds = session_seconds
+        #: Subscribed, polling, and no event arrives: help article 005321562, "CometD Subscribers May Lose Events".
+        self.stalled = False
         self._tokens = tokens
         self._bus = bus
         self._channels = channels
@@ -231,7 +233,7 @@ class CometD:
         if message.get("connectionType") != "long-polling":
             return [_failure(message, f"400::Invalid connection type {message.get('connectionType')}")]
         first, stream.advised = not stream.advised, True
-        if not first and not stream.queue:
+        if not first and (self.stalled or not stream.queue):
             stream.wake()  # a second poll of one client ends the first
             stream.poll = mine = asyncio.get_running_loop().create_future()
             try:
@@ -247,6 +249,8 @@ class CometD:
             return [_failure(message, "403::Unknown client", reconnect="handshake")]
         if self._tokens.known(stream.session.token) is None:
             return [_failure(message, "401::Authentication invalid", reconnect="none", interval=0)]
+        if self.stalled:
+            return [_success(message)]
         if stream.queue and self._allowance.events_used >= self._allowance.events_max:
             return [_failure(message, "403::Organization total events daily limit exceeded", reconnect="none")]
         taken, stream.queue = stream.queue, []
@@ -262,7 +266,7 @@ class CometD:
         for stream in self._streams.values():
             for name in stream.channels:
                 self._enqueue(stream, event, name)
-            if stream.queue:
+            if stream.queue and not self.stalled:
                 stream.wake()
 
     def _enqueue(self, stream: _Stream, event: Event, name: str) -> None:

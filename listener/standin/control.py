@@ -122,6 +122,11 @@ class Control:
         """Forgets every stream client: `403::Unknown client` next. How many there were."""
         return self._cometd.drop_sessions()
 
+    def stall(self, stalled: bool = True) -> None:
+        """Lets clients poll and hear nothing, as after a backlog of the bus; what is held back comes at its end."""
+        self._cometd.stalled = stalled
+        self._cometd.wake_all()
+
     def expire_cursors(self) -> None:
         """Makes open query locators invalid."""
         self._queries.expire_cursors()
@@ -149,6 +154,7 @@ class Control:
             "allowance": asdict(self.allowance),
             "faults": [asdict(rule) for rule in self.faults.rules],
             "latency": self.faults.latency,
+            "stalled": self._cometd.stalled,
             "ledger": len(self.ledger.entries),
         }
 
@@ -202,6 +208,10 @@ class Control:
         async def drop_sessions(body: dict[str, Any]) -> Any:
             return {"dropped": self.drop_sessions()}
 
+        async def stall(body: dict[str, Any]) -> Any:
+            self.stall(bool(body.get("stalled", True)))
+            return self.stats()
+
         async def expire_cursors(body: dict[str, Any]) -> Any:
             self.expire_cursors()
             return self.stats()
@@ -233,6 +243,7 @@ class Control:
             _lever("POST", "allowance", allowance),
             _lever("POST", "expire-tokens", expire_tokens),
             _lever("POST", "drop-sessions", drop_sessions),
+            _lever("POST", "stall", stall),
             _lever("POST", "expire-cursors", expire_cursors),
             _lever("POST", "forget-events", forget_events),
             _lever("POST", "publish", publish),

@@ -20,7 +20,7 @@ from listener.standin.channels import HEADER, Channel
 from listener.standin.delta import delta
 from listener.standin.ledger import Ledger
 from listener.standin.people import Person
-from listener.standin.query import matches
+from listener.standin.query import compiled
 from listener.standin.schema import Field, FieldType, Row, Sobject, Value
 from listener.standin.soql import Condition
 from listener.standin.store import Commit, Kind, Saved, Store
@@ -177,16 +177,18 @@ class EventBus:
         sobject = event.sobject
         assert sobject is not None  # noqa: S101  only events of an object reach a filter
 
-        def value(name: str) -> tuple[Field, Value]:
-            if name.startswith(HEADER):
-                found = event.header.get(name.removeprefix(HEADER))
-                number = isinstance(found, int)
-                kind = FieldType.DOUBLE if number else FieldType.STRING
-                return Field(name=name, label=name, type=kind), found if isinstance(found, str | int) else None
-            f = sobject.find(name)
-            return (f, latest.get(f.name)) if f else (Field(name=name, label=name), None)
+        def field(name: str) -> Field:
+            numeric = isinstance(event.header.get(name.removeprefix(HEADER)), int)
+            unknown = Field(name=name, label=name, type=FieldType.DOUBLE if numeric else FieldType.STRING)
+            return sobject.find(name) or unknown
 
-        return matches(condition, value, self._clock().date())
+        def value(f: Field) -> Value:
+            if not f.name.startswith(HEADER):
+                return latest.get(f.name)
+            found = event.header.get(f.name.removeprefix(HEADER))
+            return found if isinstance(found, str | int) else None
+
+        return compiled(condition, field, self._clock().date())(value)
 
     def _message(
         self, event: Event, records: tuple[tuple[str, Row], ...], extra: Row, person: Person, version: float

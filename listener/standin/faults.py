@@ -5,10 +5,12 @@ which is the case that matters most: the write is done and the writer does not k
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+
+from listener.standin.ledger import Ledger
 
 CONTROL = "/__control/"
 
@@ -46,9 +48,10 @@ class Fault:
 
 
 class Faults:
-    """The active rules, first match first; and `latency`, seconds that every request takes."""
+    """The active rules, first match first, each use noted in the ledger; `latency` seconds go before every request."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self.latency = 0.0
         self.rules: list[Fault] = []
 
@@ -92,13 +95,19 @@ class Faults:
                     return None
                 if rule.times is not None:
                     rule.times -= 1
+                used = {k: v for k, v in asdict(rule).items() if k in {"status", "hang", "cut_after", "delay", "after"}}
+                self._ledger.record("fault", method=request.method, address=request.path, **used)
                 return rule
         return None
 
 
 async def _cut(request: web.Request, answer: web.Response, size: int) -> web.StreamResponse:
-    """Promises the whole body, sends its beginning, and hangs up."""
+    """Promises the whole body, sends its beginning, and hangs up; of an empty answer or of 0 bytes nothing is sent."""
     body = answer.body if isinstance(answer.body, bytes) else b""
+    if not body or not size:
+        if request.transport is not None:
+            request.transport.close()
+        return answer
     partial = web.StreamResponse(status=answer.status, headers=answer.headers)
     partial.content_length = len(body)
     await partial.prepare(request)

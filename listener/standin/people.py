@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -53,8 +54,12 @@ def new_private_key() -> str:
     ).decode()
 
 
+@lru_cache(maxsize=8)
 def public_key_of(private_pem: str) -> str:
-    """The public half of a private key, as PEM: what an admin uploads (inside a certificate) to the app."""
+    """The public half of a private key, as PEM: what an admin uploads (inside a certificate) to the app.
+
+    Kept, since loading a key checks its numbers: that takes longer than all else at a start.
+    """
     key = serialization.load_pem_private_key(private_pem.encode(), password=None)
     return (
         key.public_key()

@@ -1,8 +1,9 @@
 """Runs a parsed query over the store, with the refusals the org gives for fields that cannot be asked that way."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 from listener.standin import problems
@@ -14,6 +15,7 @@ from listener.standin.store import Store
 from listener.standin.values import computed
 
 IDS = {FieldType.ID, FieldType.REFERENCE}
+ValueOf = Callable[[Field], Value]
 
 
 def checked(schema: Schema, query: Query) -> tuple[Sobject, list[str]]:
@@ -36,24 +38,19 @@ def checked(schema: Schema, query: Query) -> tuple[Sobject, list[str]]:
 
 def run(store: Store, sobject: Sobject, query: Query, *, deleted: bool) -> list[Row]:
     """The matching rows, ordered and cut. *deleted* is queryAll: the recycle bin counts too."""
-    today = store.now().astimezone(UTC).date()
-
-    def value(row: Row) -> Callable[[str], tuple[Field, Value]]:
-        def of(name: str) -> tuple[Field, Value]:
-            f = _field(sobject, name)
-            return f, computed(sobject, f, row)
-
-        return of
-
-    rows = [
-        row
-        for row in store.rows(sobject, deleted=deleted)
-        if query.where is None or matches(query.where, value(row), today)
-    ]
+    rows: Iterable[Row] = store.rows(sobject, deleted=deleted)
+    if query.where is not None:
+        holds = compiled(query.where, lambda name: _field(sobject, name), store.now().astimezone(UTC).date())
+        rows = (row for row in rows if holds(partial(_value, sobject, row)))
+    found = list(rows)
     for order in reversed(query.order):  # stable sorts, the least significant first
         f = _field(sobject, order.field)
-        rows = _ordered(rows, sobject, f, descending=order.descending, nulls_last=order.nulls_last)
-    return rows[query.offset :][: query.limit]
+        found = _ordered(found, sobject, f, descending=order.descending, nulls_last=order.nulls_last)
+    return found[query.offset :][: query.limit]
+
+
+def _value(sobject: Sobject, row: Row, f: Field) -> Value:
+    return computed(sobject, f, row)
 
 
 def _ordered(rows: list[Row], sobject: Sobject, f: Field, *, descending: bool, nulls_last: bool) -> list[Row]:
@@ -63,23 +60,25 @@ def _ordered(rows: list[Row], sobject: Sobject, f: Field, *, descending: bool, n
     return full + empty if nulls_last else empty + full
 
 
-def matches(condition: Condition, value: Callable[[str], tuple[Field, Value]], today: date) -> bool:
-    """Whether the condition holds; *value* gives the field and its value by name."""
+def compiled(condition: Condition, field: Callable[[str], Field], today: date) -> Callable[[ValueOf], bool]:
+    """A test for one record, given the value of each field; literals are checked here, before any record is seen."""
     match condition:
         case AllOf():
-            return all(matches(part, value, today) for part in condition.parts)
+            parts = [compiled(part, field, today) for part in condition.parts]
+            return lambda value: all(part(value) for part in parts)
         case AnyOf():
-            return any(matches(part, value, today) for part in condition.parts)
+            parts = [compiled(part, field, today) for part in condition.parts]
+            return lambda value: any(part(value) for part in parts)
         case Not():
-            return not matches(condition.inner, value, today)
+            inner = compiled(condition.inner, field, today)
+            return lambda value: not inner(value)
         case Comparison():
-            f, found = value(condition.field)
+            f, operator = field(condition.field), condition.operator
             operands = condition.operand if isinstance(condition.operand, tuple) else (condition.operand,)
             wanted = [_operand(f, literal, today) for literal in operands]
-            if condition.operator in {"IN", "NOT IN"}:
-                inside = any(_compare(f, "=", found, want) for want in wanted)
-                return inside == (condition.operator == "IN")
-            return _compare(f, condition.operator, found, wanted[0])
+            if operator in {"IN", "NOT IN"}:
+                return lambda value: any(_compare(f, "=", value(f), want) for want in wanted) == (operator == "IN")
+            return lambda value: _compare(f, operator, value(f), wanted[0])
 
 
 def _operand(f: Field, literal: Literal, today: date) -> Any:

@@ -61,7 +61,10 @@ class Rest:
 
     async def resources(self, call: Call) -> web.Response:
         names = ("sobjects", "query", "queryAll", "composite", "limits")
-        return web.json_response({name: f"/services/data/v{call.version}/{name}" for name in names})
+        found = {name: f"/services/data/v{call.version}/{name}" for name in names}
+        organization = next(self._store.rows(self._store.schema.objects["Organization"]))
+        me = f"{call.request.url.origin()}/id/{organization['Id']}/{call.session.person.id}"
+        return web.json_response(found | {"identity": me})  # jsforce learns from here who it is
 
     async def limits(self, call: Call) -> web.Response:
         return web.json_response(self._allowance.body())

@@ -44,7 +44,13 @@ def utc_now() -> datetime:
 
 
 class StandInOrg:
-    """One org. `integration` logs in as the worker and listener, `intake` as the front desk that edits records."""
+    """One org. `integration` logs in as the worker and listener, `intake` as the front desk that edits records.
+
+    Ledger lines go to the file `ledger` (None: memory only). Polls are held `poll_seconds`; a stream client is
+    forgotten after `session_seconds` of silence; an unused token ends after `token_life`. The public half of
+    `private_key` (a PEM; None makes one) is what both apps have on file. Replay ids follow from `seed`; `clock` gives
+    aware UTC.
+    """
 
     def __init__(
         self,
@@ -58,6 +64,7 @@ class StandInOrg:
         token_life: timedelta = timedelta(hours=2),
         collections_carry_client: bool = False,
         refresh_rotates: bool = False,
+        redirect_uris: frozenset[str] = CALLBACKS,
         private_key: str | None = None,
         seed: int = 1,
         clock: Callable[[], datetime] = utc_now,
@@ -71,12 +78,24 @@ class StandInOrg:
         people = {name: self._seed_person(store, name) for name in ("integration", "intake")}
         self.people = people
         key = private_key or new_private_key()
-        clients = [_client(name, person, key, rotates=refresh_rotates) for name, person in people.items()]
+        clients = [
+            Client(
+                id=f"3MVG9.standin.{name}",
+                secret=f"standin-{name}-secret",
+                flows=frozenset(Flow),
+                usernames=frozenset({person.username}),
+                run_as=person.username,
+                public_key=public_key_of(key),
+                redirect_uris=redirect_uris,
+                rotates=refresh_rotates,
+            )
+            for name, person in people.items()
+        ]
         self.integration, self.intake = (
             Credentials(client_id=c.id, client_secret=c.secret, username=people[name].username, private_key=key)
             for name, c in zip(people, clients, strict=True)
         )
-        allowance, self.faults = Allowance(), Faults()
+        allowance, self.faults = Allowance(), Faults(self.ledger)
         tokens = Tokens(self.org_id, clock, token_life)
         bus = EventBus(store, self.ledger, clock, Random(seed))  # noqa: S311  opaque, not secret
         oauth = OAuth(
@@ -182,16 +201,3 @@ class StandInOrg:
             view_encrypted=integration,
             view_all=integration,
         )
-
-
-def _client(name: str, person: Person, private_key: str, *, rotates: bool) -> Client:
-    return Client(
-        id=f"3MVG9.standin.{name}",
-        secret=f"standin-{name}-secret",
-        flows=frozenset(Flow),
-        usernames=frozenset({person.username}),
-        run_as=person.username,
-        public_key=public_key_of(private_key),
-        redirect_uris=CALLBACKS,
-        rotates=rotates,
-    )

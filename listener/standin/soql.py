@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 from listener.standin.problems import ApiError
@@ -97,6 +98,7 @@ def parse(text: str) -> Query:
     return query
 
 
+@lru_cache
 def parse_condition(text: str) -> Condition:
     """A condition alone: the filter expression of a channel member, without the word WHERE."""
     parser = _Parser(text)

@@ -18,7 +18,7 @@ def private_key() -> str:
 
 @pytest.fixture
 async def org(private_key: str) -> AsyncIterator[StandInOrg]:
-    async with StandInOrg(poll_seconds=1.0, session_seconds=5.0, private_key=private_key) as running:
+    async with StandInOrg(poll_seconds=0.4, session_seconds=10.0, private_key=private_key) as running:
         yield running
 
 

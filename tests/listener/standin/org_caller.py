@@ -35,7 +35,8 @@ class Caller:
             return answer.status, await answer.json()
 
     async def log_in(self) -> "Caller":
-        status, body = await self.grant(grant_type=JWT_BEARER, assertion=self.assertion())
+        who = {"client_id": self.who.client_id, "client_secret": self.who.client_secret}
+        status, body = await self.grant(grant_type="client_credentials", **who)
         assert status == 200, body
         self.token = body["access_token"]
         return self

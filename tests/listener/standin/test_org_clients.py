@@ -40,6 +40,13 @@ class Streaming(Client):
 
 
 @pytest.fixture
+async def org(private_key: str) -> AsyncIterator[StandInOrg]:
+    """With polls long enough for the library, which gives up on one soon after its advised time."""
+    async with StandInOrg(poll_seconds=5.0, private_key=private_key) as running:
+        yield running
+
+
+@pytest.fixture
 async def streaming(worker: Caller) -> AsyncIterator[Client]:
     async with Streaming(Token(worker), replay=ReplayOption.NEW_EVENTS) as client:
         yield client

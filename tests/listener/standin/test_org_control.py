@@ -86,7 +86,12 @@ async def test_an_answer_lost_after_the_work_leaves_the_work_done(worker: Caller
     await pull(worker, "POST", "faults", {"path": "/services/data", "hang": True, "after": True})
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(worker.http.post(url, json=made_up(), headers=headers), 0.2)
-    assert len(worker.org.control.records()) == 2
+    first, _ = worker.org.control.records()
+    await pull(worker, "POST", "faults", {"path": "/services/data", "method": "PATCH", "cut_after": 0})
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await worker.call("PATCH", f"sobjects/Patient__c/{first['Id']}", {"Preferred_Name__c": "Z"})
+    assert worker.org.control.record(first["Id"])["Preferred_Name__c"] == "Z"
+    assert [fault["method"] for fault in worker.org.ledger.of("fault")] == ["POST", "POST", "PATCH"]
 
 
 async def test_a_rule_can_wait_for_a_text_and_let_some_pass(worker: Caller) -> None:

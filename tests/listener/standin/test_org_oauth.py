@@ -46,7 +46,11 @@ async def exchange(caller: Caller, code: str, **changed: str) -> tuple[int, dict
 
 
 async def test_a_signed_assertion_gives_a_token_that_rest_accepts(worker: Caller) -> None:
-    assert worker.token.startswith(worker.org.org_id[:15] + "!")
+    status, answer = await worker.grant(grant_type=JWT_BEARER, assertion=worker.assertion())
+    assert (status, answer["token_type"], answer["instance_url"]) == (200, "Bearer", worker.org.url)
+    assert answer["access_token"].startswith(worker.org.org_id[:15] + "!")
+    assert "refresh_token" not in answer
+    worker.token = answer["access_token"]
     status, body = await worker.call("GET", "limits")
     assert (status, "DailyApiRequests" in body) == (200, True)
 

@@ -200,7 +200,8 @@ async def test_what_the_command_line_asks_at_log_in_is_answered(worker: Caller) 
     assert me["Username"] == user.username
     _, body = await worker.call("GET", "query", q="SELECT Id FROM Patient__c", columns="true")
     assert (body["entityName"], body["columnMetadata"][0]["columnName"]) == ("Patient__c", "Id")
-    assert (await worker.call("GET", ""))[1]["query"] == "/services/data/v66.0/query"
+    _, root = await worker.call("GET", "")
+    assert (root["query"], root["identity"].rpartition("/")[2]) == ("/services/data/v66.0/query", user.id)
 
 
 async def test_writes_stand_in_the_ledger_with_values_before_and_after(worker: Caller) -> None:

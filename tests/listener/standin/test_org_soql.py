@@ -156,6 +156,12 @@ def test_a_query_the_org_would_refuse_is_refused(store: Store, text: str, code: 
     assert (refused.value.code, words in refused.value.message) == (code, True)
 
 
+def test_a_wrong_literal_is_refused_even_when_there_is_no_record() -> None:
+    empty = Store(clinic_schema(), lambda: NOON)
+    with pytest.raises(ApiError, match="must be of type boolean"):
+        names(empty, "SELECT Id FROM Patient__c WHERE Ready_for_Fusion__c = 1")
+
+
 def test_literals_keep_their_type() -> None:
     query = parse("SELECT Id FROM X WHERE a = 2026-11-24 AND b = 2026-11-24T01:02:03.999Z AND c = -2 AND d = 1.5")
     operands = [part.operand for part in query.where.parts]  # type: ignore[union-attr]
