@@ -15,9 +15,8 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from listener.login import Login
-from listener.stream import StreamHealth, events
 
+from fusion import chromium
 from fusion.drain import Limits, Worker, drain
 from fusion.lease import LeaseTimes
 from fusion.mapping import RecordMapping, load_mapping
@@ -29,7 +28,9 @@ from listener.change import Ours
 from listener.database import Database
 from listener.errors import LeaseLost, Outage, SetupError
 from listener.listen import Intake, listen
+from listener.login import Login
 from listener.org import CLIENT, SalesforceOrg
+from listener.stream import StreamHealth, events
 from listener.sweep import sweep
 
 log = structlog.get_logger()
@@ -142,7 +143,8 @@ async def _work(parts: _Parts, login: Login) -> None:
     await _hold(parts, f"portal login {portal_settings.username} at {portal_settings.url}", patient=False)
     org = SalesforceOrg(login, api_version=parts.settings.salesforce.api_version)
     parts.stack.push_async_callback(org.close)
-    portal = await parts.stack.enter_async_context(WebPortal.from_settings(portal_settings, sync))
+    browser = WebPortal.from_settings(portal_settings, sync, executable=chromium.find(sync.browser))
+    portal = await parts.stack.enter_async_context(browser)
     lease = LeaseTimes(length=timedelta(seconds=sync.lease_seconds), deadline=timedelta(seconds=sync.deadline_seconds))
     worker = Worker(
         db=parts.db,

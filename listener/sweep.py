@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 _PAGE = 500
 _RETENTION = timedelta(hours=72)  # of change events ("Message Durability")
+_SETTLED = timedelta(seconds=5)  # SystemModstamp has whole seconds: the current one may not be over yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +54,10 @@ async def sweep(
         last = await positions.swept_until(tx, channel)
         gaps = [gap for gap in await positions.open_gaps(tx) if gap["channel"] == channel]
     starts = [gap["from_at"] or now - _RETENTION for gap in gaps] + [last or now]
-    done = await _compare(org, intake, where=where, since=min(starts) - overlap, until=now)
+    until = now - _SETTLED
+    done = await _compare(org, intake, where=where, since=min(starts) - overlap, until=until)
     async with intake.db.writing() as tx:
-        await positions.sweep_done(tx, channel, now)
+        await positions.sweep_done(tx, channel, until)
         for gap in gaps:
             await positions.close_gap(tx, gap["id"], changed=done.seen, enqueued=done.missed, deleted=done.deleted)
     log.info("swept", channel=channel, seen=done.seen, missed=done.missed, deleted=done.deleted, gaps=len(gaps))
