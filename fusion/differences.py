@@ -62,7 +62,7 @@ def _row_edit(
     if row is None:
         yield Edit(section=section, row=None, values={field: value for field, value in values.items() if value})
         return
-    if section is Section.NOTES:
+    if section is Section.NOTES and values[Field.NOTE].endswith(marker(wanted.record_id)):
         values = {Field.NOTE: _above_staffs_words(row, wanted)}
     if changed := _changed(row.values, values, policy):
         yield Edit(section=section, row=row.key, values=changed)
@@ -121,13 +121,11 @@ def _payer(rows: Sequence[Row], wanted: Patient) -> Row | None:
 
 
 def _note(rows: Sequence[Row], wanted: Patient) -> Row | None:
-    """By the marker line; else the very same text."""
-    ours = marker(wanted.record_id)
-    for row in rows:
-        if any(line.strip() == ours for line in _lines(row)):
-            return row
-    text = wanted.values.get(Field.NOTE, "")
-    return next((row for row in rows if same(Field.NOTE, row.values.get(Field.NOTE, ""), text)), None)
+    """By the marker line; a note that carries none is found by its very text only."""
+    text, ours = wanted.values.get(Field.NOTE, ""), marker(wanted.record_id)
+    if not text.endswith(ours):
+        return next((row for row in rows if _agree(row, wanted, Field.NOTE)), None)
+    return next((row for row in rows if any(line.strip() == ours for line in _lines(row))), None)
 
 
 _FIND: Mapping[Section, Find] = {
@@ -142,9 +140,7 @@ def _above_staffs_words(row: Row, wanted: Patient) -> str:
     """Our note with what stands below the marker line on the chart still below it."""
     text, ours = wanted.values[Field.NOTE], marker(wanted.record_id)
     lines = _lines(row)
-    at = next((at for at, line in enumerate(lines) if line.strip() == ours), None)
-    if at is None or not text.endswith(ours):
-        return text
+    at = next((at for at, line in enumerate(lines) if line.strip() == ours), len(lines))
     below = "\n".join(lines[at + 1 :]).rstrip()
     return f"{text}\n{below}" if below else text
 

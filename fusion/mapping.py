@@ -36,7 +36,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnFields:
-    """The fields of the Salesforce object that we write; people only tick `resync`."""
+    """The fields of the Salesforce object that we write; people only tick `resync_requested`."""
 
     portal_id: str
     status: str
@@ -45,17 +45,11 @@ class OwnFields:
     synced_at: str
     last_attempt_at: str
     attempts: str
-    resync: str
+    resync_requested: str
 
-    @property
-    def all(self) -> tuple[str, ...]:
-        """Their names, in a fixed order."""
+    def names(self) -> tuple[str, ...]:
+        """All of them, in a fixed order."""
         return tuple(getattr(self, name) for name in self.__dataclass_fields__)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Their names, as the listener wants them to tell our own write-backs from people's changes."""
-        return frozenset(self.all)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +69,13 @@ class RecordMapping:
     @property
     def watched(self) -> frozenset[str]:
         """Salesforce fields a person's change of which asks for a visit: the mapped ones, the gate, resync, the id."""
-        return self.mapped | {self.ready_field, self.own.resync, self.own.portal_id}
+        return self.mapped | {self.ready_field, self.own.resync_requested, self.own.portal_id}
 
     @property
     def reads(self) -> tuple[str, ...]:
         """All fields to read of a record: the gate, ours, and the mapped ones; each once, `Id` not among them."""
         sources = (source for rule in self.rules.values() for source in rule.sources)
-        return tuple(dict.fromkeys((self.ready_field, *self.own.all, *sources)))
+        return tuple(dict.fromkeys((self.ready_field, *self.own.names(), *sources)))
 
     @property
     def policy(self) -> Mapping[Field, Policy]:

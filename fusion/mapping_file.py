@@ -81,7 +81,7 @@ class _Own(_Table):
     synced_at: _ApiName
     last_attempt_at: _ApiName
     attempts: _ApiName
-    resync: _ApiName
+    resync_requested: _ApiName
 
 
 class _Salesforce(_Table):

@@ -228,6 +228,14 @@ def test_a_note_of_another_record_is_not_ours() -> None:
     assert edits(shown(Notes=[{F.NOTE: theirs}]), wanted({F.NOTE: ours})) == [("Notes", None, {F.NOTE: ours})]
 
 
+def test_a_note_without_a_marker_touches_no_note_of_ours() -> None:
+    chart = shown(Notes=[{F.NOTE: note_with_marker("one", RECORD_ID)}, {F.NOTE: "two"}])
+
+    assert edits(chart, wanted({F.NOTE: "one"})) == [("Notes", None, {F.NOTE: "one"})]
+    assert edits(chart, wanted({F.NOTE: "Two"})) == [("Notes", None, {F.NOTE: "Two"})]
+    assert edits(chart, wanted({F.NOTE: "two"})) == []
+
+
 def test_what_staff_wrote_below_our_marker_is_kept() -> None:
     old, new = note_with_marker("Seen once.", RECORD_ID), note_with_marker("Seen twice.", RECORD_ID)
     chart = shown(Notes=[{F.NOTE: f"{old}\n  Staff: called.\n"}])

@@ -46,7 +46,7 @@ def test_every_field_is_read_once_and_only_what_people_change_is_watched() -> No
     mapping = load_mapping(None)
 
     assert len(set(mapping.reads)) == len(mapping.reads)
-    assert set(mapping.reads) == mapping.mapped | mapping.own.names | {"Ready_for_Fusion__c"}
+    assert set(mapping.reads) == {*mapping.mapped, *mapping.own.names(), "Ready_for_Fusion__c"}
     assert {"Guardian_First_Name__c", "Guardian_Last_Name__c", "Case_Notes__c"} <= mapping.mapped
     assert mapping.watched - mapping.mapped == {"Ready_for_Fusion__c", "Fusion_Resync_Requested__c", "Fusion_Web_Id__c"}
     assert "Fusion_Sync_Status__c" not in mapping.watched
