@@ -1,0 +1,327 @@
+"""aiosfstream-ng, made strict: whatever is odd ends the session, and says why.
+
+Left to itself the library loses events in a cut answer, goes deaf after a refused re-subscription or a failed token
+call, sleeps an advised interval of milliseconds in seconds, and polls a failing server thousands of times a second. So
+nothing is mended inside a session: no retry, no log-in, no re-subscription. `stream` opens another one, from what is
+committed by then.
+
+This overrides private methods of aiosfstream-ng 0.7.5 and aiocometd-ng 0.5.6, hence the exact pins and the contract
+test. What goes over the wire: Streaming API guide, "How the Client Connects", "Clients and Timeouts", "Handling
+Streaming API Errors"; sources are in the README, "Where the facts come from".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import aiohttp
+from aiocometd_ng.constants import DISCONNECT_MESSAGE, ConnectionType, MetaChannel, TransportState
+from aiocometd_ng.transports.long_polling import LongPollingTransport
+from aiosfstream_ng.auth import AuthenticatorBase
+from aiosfstream_ng.client import Client, ReplayMarkerStoragePolicy
+from aiosfstream_ng.exceptions import AiosfstreamException
+from aiosfstream_ng.replay import ReplayMarker, ReplayMarkerStorage
+
+from listener.login import Token, is_loopback
+
+Message = Mapping[str, Any]
+
+_IDLE_POLL = 110.0  # seconds after which Salesforce answers a poll without news ("Clients and Timeouts")
+_LONGEST_ADVICE = 300.0
+_LONGEST_INTERVAL = 30.0  # a client that stays away for 40 s is forgotten
+_MOST_WAITING = 20_000  # messages; then we stop to poll until they are taken
+
+
+class Why(StrEnum):
+    """What the end of a session asks of who opens the next."""
+
+    LOST = "lost"
+    """The wire failed, or the server forgot us: open another."""
+    UNAUTHORIZED = "unauthorized"
+    """The token was refused: get another, then open."""
+    LIMIT = "limit"
+    """The org's allowance of events or clients is used up: stay away for minutes."""
+    POSITION = "position"
+    """The org no longer knows the replay id."""
+    SETUP = "setup"
+    """Channel, version or kind of connection is wrong: no other session will do better."""
+
+
+class SessionOver(Exception):
+    """The session ended. The text is for the log: it quotes no message of the channel, no token and no client id."""
+
+    def __init__(self, why: Why, text: str) -> None:
+        super().__init__(text)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTimes:
+    """Seconds. `call`: for handshake and subscription; `margin`: what a poll may take beyond what the server said."""
+
+    call: float = 20.0
+    margin: float = 20.0
+    close: float = 5.0
+
+
+def ending(answer: Message) -> SessionOver:
+    """Why a session is over, after an answer that was not `successful` ("Streaming API Error Codes")."""
+    channel, error = str(answer.get("channel")), str(answer.get("error", ""))
+    sfdc = answer.get("ext", {}).get("sfdc", {}) if isinstance(answer.get("ext"), Mapping) else {}
+    reason = str(sfdc.get("failureReason", "")) if isinstance(sfdc, Mapping) else ""
+    code = error[:3] if re.match(r"\d{3}\b", error) else "no code"
+    text = f"{code} on {channel}"
+    if "limit exceeded" in (error + reason).lower():
+        return SessionOver(Why.LIMIT, f"{text}: an allowance of the org is used up")
+    if code == "401" or reason.startswith("401") or (code == "403" and channel == MetaChannel.HANDSHAKE.value):
+        return SessionOver(Why.UNAUTHORIZED, f"{text}: the token was refused")
+    if code == "400" and channel == MetaChannel.SUBSCRIBE.value and "replayid" in error.lower():
+        return SessionOver(Why.POSITION, f"{text}: the replay id is no longer known")
+    if code == "400" and channel in (MetaChannel.SUBSCRIBE.value, MetaChannel.HANDSHAKE.value):
+        words = re.sub(r"[^\w /.:{}',-]|(?<=Client )\w+", " ", error)[:160]
+        return SessionOver(Why.SETUP, f"{text}: {words}")
+    return SessionOver(Why.LOST, text + (": the session is no longer known" if "Unknown client" in error else ""))
+
+
+class _Bearer(AuthenticatorBase):
+    """The token that `login` gave, under the library's own name for it."""
+
+    def __init__(self, token: Token) -> None:
+        super().__init__()
+        self._of_login = token
+
+    def __repr__(self) -> str:
+        return f"_Bearer({self._of_login!r})"
+
+    async def _authenticate(self) -> tuple[int, dict[str, Any]]:
+        token = self._of_login
+        return 200, {
+            "token_type": "Bearer",
+            "access_token": token.access_token,
+            "instance_url": token.instance_url,
+        }
+
+
+class _From(ReplayMarkerStorage):
+    """Puts one replay id into the subscription, and keeps none: positions are committed with the rows."""
+
+    def __init__(self, replay_id: str) -> None:
+        super().__init__()
+        # Opaque to us, but a number on the wire where it was one.
+        number = re.fullmatch(r"-?(0|[1-9]\d{0,30})", replay_id)
+        self._replay_id: int | str = int(replay_id) if number else replay_id
+
+    async def insert_replay_id(self, message: dict[str, Any]) -> None:
+        message.setdefault("ext", {})["replay"] = {message["subscription"]: self._replay_id}
+
+    async def get_replay_marker(self, subscription: str) -> ReplayMarker | None:
+        return None
+
+    async def set_replay_marker(self, subscription: str, replay_marker: ReplayMarker) -> None:
+        """Nothing: see the class."""
+
+
+class StrictTransport(LongPollingTransport):
+    """Long polling without any attempt to recover. `over` says why it ended; `news` is set at whatever there is."""
+
+    over: SessionOver | None = None
+
+    def __init__(self, *, times: SessionTimes, heard: Callable[[], None], **common: Any) -> None:
+        super().__init__(**common)
+        self.news = asyncio.Event()
+        self._times = times
+        self._heard = heard
+
+    @property
+    def poll_seconds(self) -> float:
+        """How long the server may hold a poll: what it advised last, else what Salesforce documents."""
+        return min(self._advised_seconds("timeout") or _IDLE_POLL, _LONGEST_ADVICE)
+
+    @property
+    def interval_seconds(self) -> float:
+        """How long the server wants us to wait between two polls."""
+        return min(self._advised_seconds("interval"), _LONGEST_INTERVAL)
+
+    def _advised_seconds(self, name: str) -> float:
+        """Advice is in milliseconds; 0 where there is none, or none that makes sense."""
+        advised = self._reconnect_advice.get(name)
+        return max(0.0, advised / 1000) if isinstance(advised, int | float) else 0.0
+
+    async def _send_payload_with_auth(self, payload: list[dict[str, Any]]) -> dict[str, Any]:
+        return await self._send_payload(payload)
+
+    async def _send_final_payload(self, payload: list[dict[str, Any]], *, headers: dict[str, str]) -> dict[str, Any]:
+        asked = payload[0]
+        poll = asked["channel"] == MetaChannel.CONNECT
+        wait = self.poll_seconds + self._times.margin if poll else self._times.call
+        try:
+            async with self._http_session.post(
+                self._url,
+                json=payload,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=wait),
+            ) as response:
+                status, body = response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SessionOver(Why.LOST, f"{type(error).__name__} on {asked['channel'].value}") from None
+        messages = _messages_in(body)
+        if status != 200:
+            raise _http_ending(status, messages)
+        if messages is None:
+            raise SessionOver(Why.LOST, f"the answer to {asked['channel'].value} is not JSON messages")
+        answer = await self._consume_payload(messages, find_response_for=asked)
+        if answer is None:
+            raise SessionOver(Why.LOST, f"no answer to {asked['channel'].value} in what came")
+        if answer.get("successful") is not True:
+            raise ending(answer)
+        return answer
+
+    async def _consume_payload(
+        self, payload: list[Any], *, headers: Any = None, find_response_for: dict[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        """Queues what is not of the protocol itself, junk too (it becomes a dead letter); the answer looked for.
+
+        Nothing here notes subscriptions, which is what would make the library subscribe again on its own.
+        """
+        found = None
+        for message in payload:
+            channel = message.get("channel") if isinstance(message, dict) else None
+            if not isinstance(channel, str) or not channel.startswith("/meta/"):
+                self.incoming_queue.put_nowait(message)
+                self.news.set()
+                continue
+            if isinstance(message.get("advice"), dict):
+                self._reconnect_advice = message["advice"]
+            asked = find_response_for
+            if asked and channel == asked["channel"].value and message.get("id") in (None, asked.get("id")):
+                found = message
+        return found
+
+    def _connect_done(self, future: asyncio.Future[dict[str, Any]]) -> None:
+        if future.cancelled() or self.state in (TransportState.DISCONNECTING, TransportState.DISCONNECTED):
+            if not future.cancelled():
+                future.exception()  # or it would be reported as never looked at
+            return
+        failure = future.exception()
+        if failure is None and self._reconnect_advice.get("reconnect", "retry") != "retry":
+            failure = SessionOver(Why.LOST, "the server advised not to poll again")
+        if failure is None:
+            self._state = TransportState.CONNECTED
+            self._heard()
+            self._start_connect_task(self._next_poll())
+        else:
+            self.over = failure if isinstance(failure, SessionOver) else SessionOver(Why.LOST, type(failure).__name__)
+            self._state = TransportState.SERVER_DISCONNECTED
+        self.news.set()
+
+    async def _next_poll(self) -> dict[str, Any]:
+        await asyncio.sleep(self.interval_seconds)
+        # At worst the server forgets us meanwhile, and we begin again from what is committed.
+        while self.incoming_queue.qsize() > _MOST_WAITING:  # noqa: ASYNC110 - a queue that is read tells nobody
+            await asyncio.sleep(0.05)
+        return await self._connect()
+
+    async def disconnect(self) -> None:
+        """Says good-bye whatever the state is: a session that is left to expire counts against the org's clients."""
+        self._state = TransportState.DISCONNECTING
+        await self._stop_connect_task()
+        try:
+            if self.client_id:
+                await self._send_message(DISCONNECT_MESSAGE.copy())
+        except SessionOver:
+            pass  # it is over either way
+        finally:
+            self._state = TransportState.DISCONNECTED
+
+
+class StrictClient(Client):
+    """The library's client, for one session, with the transport above: handshake and first poll are its `open`."""
+
+    def __init__(
+        self, token: Token, *, api_version: str, replay_id: str, times: SessionTimes, heard: Callable[[], None]
+    ) -> None:
+        super().__init__(
+            _Bearer(token),
+            replay=_From(replay_id),
+            replay_storage_policy=ReplayMarkerStoragePolicy.MANUAL,
+            connection_timeout=0,
+            max_pending_count=0,
+        )
+        self._connection_types = [ConnectionType.LONG_POLLING]
+        self._api_version = api_version
+        self._times = times
+        self._heard = heard
+        self.strict: StrictTransport | None = None
+
+    def get_cometd_url(self, instance_url: str) -> str:  # type: ignore[override]
+        return f"{instance_url}/cometd/{self._api_version}"
+
+    async def _get_http_session(self) -> aiohttp.ClientSession:
+        if self._http_session is None:
+            # Cookies are mandatory ("Clients and Cookies"); the usual jar drops those of a host that is an address.
+            jar = aiohttp.CookieJar(unsafe=True)
+            self._http_session = aiohttp.ClientSession(cookie_jar=jar, trust_env=not is_loopback(self.url))
+        return self._http_session
+
+    async def _negotiate_transport(self) -> StrictTransport:
+        """Not through the library's registry, which is the whole process's."""
+        self._incoming_queue = asyncio.Queue()
+        self._transport = self.strict = StrictTransport(
+            url=self.url,
+            incoming_queue=self._incoming_queue,
+            http_session=await self._get_http_session(),
+            ssl=True,
+            extensions=self.extensions,
+            auth=self.auth,
+            times=self._times,
+            heard=self._heard,
+        )
+        await self.strict.handshake(self._connection_types)
+        return self.strict
+
+    async def begin(self, channel: str) -> None:
+        """Handshake, first poll, subscription; bounded in time. Raises `SessionOver`, and must be shut then, too."""
+        try:
+            await asyncio.wait_for(self.open(), 2 * self._times.call + self._times.margin)
+            await asyncio.wait_for(self.subscribe(channel), self._times.call)
+        except TimeoutError:
+            raise SessionOver(Why.LOST, "the session could not be opened in time") from None
+        except AiosfstreamException as error:
+            known = self.strict.over if self.strict is not None else None
+            raise known or SessionOver(Why.LOST, f"{type(error).__name__} of the library") from None
+
+    async def shut(self) -> None:
+        """Ends what was opened, also if `open` failed half-way, within `times.close` seconds."""
+        try:
+            if self.strict is not None:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.strict.disconnect(), self._times.close)
+        finally:
+            self._closed = True
+            if self._http_session is not None:
+                await self._http_session.close()
+
+
+def _messages_in(body: bytes) -> list[Any] | None:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, list) else [found] if isinstance(found, dict) else None
+
+
+def _http_ending(status: int, messages: list[Any] | None) -> SessionOver:
+    """Refusals mostly come with status 200; with another one the body may still say why."""
+    for message in messages or ():
+        if isinstance(message, dict) and isinstance(message.get("error"), str):
+            return ending(message)
+    why = {401: Why.UNAUTHORIZED, 429: Why.LIMIT}.get(status, Why.LOST)
+    return SessionOver(why, f"HTTP {status}")
