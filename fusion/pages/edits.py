@@ -1,0 +1,110 @@
+"""What is written: a new chart, and edits of an existing one, each behind its gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from playwright.async_api import Locator
+
+from fusion.codes import Code
+from fusion.pages import form
+from fusion.pages.chart import ChartPage, is_newer, open_chart, read_chart
+from fusion.pages.locate import row_css
+from fusion.pages.pack import Form as FormSpec
+from fusion.pages.tab import Tab
+from fusion.patient import Edit, Identity, Patient, Section, Shown
+from fusion.portal import AboutToSave, Refused
+from listener.errors import EntryError
+
+
+async def create(tab: Tab, patient: Patient, about_to_save: AboutToSave) -> str:
+    """The id of a new chart with the patient's values of section Patient, as the portal shows it."""
+    new, spec = tab.pack.new, tab.pack.sections[Section.PATIENT]
+    values = {field: value for field, value in patient.values.items() if field.section is Section.PATIENT and value}
+    box = tab.visible(new.form)
+    await tab.open(tab.pack.routes.new, {"form": box}, expected="the form of a new patient", fresh=False)
+    await tab.clear()
+    await form.fill(tab, box, spec, values)
+    try:
+        done = await form.save(
+            tab,
+            box,
+            spec,
+            saved=_evidence(tab, spec, None),
+            duplicate=tab.visible(new.duplicate),
+            about_to_save=about_to_save,
+        )
+    except Refused as refused:
+        if refused.code is Code.DUPLICATE_WARNING:
+            await tab.click(new.cancel, tab.visible(new.duplicate))
+        raise
+    if not done:
+        raise Refused(Code.NOT_SAVED, "the form of a new patient cannot be saved")
+    # Whatever else lies over the page now: there is a chart, and its id must come out.
+    shown = (await read_chart(tab)).shown
+    if not shown.identity.agrees_with(patient.identity):
+        raise EntryError(f"after the save the portal shows another chart, {shown.portal_id}", hint="it is looked for")
+    return shown.portal_id
+
+
+async def update(
+    tab: Tab, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+) -> Shown:
+    """The chart after the edits, from a fresh page load; see `fusion.portal.Portal.update`."""
+    page = await open_chart(tab, portal_id)
+    if page is None:
+        raise Refused(Code.CHART_NOT_FOUND)
+    if not page.shown.identity.agrees_with(expect):
+        raise Refused(Code.IDENTITY_MISMATCH)
+    revisions = dict(page.revisions)
+    for edit in edits:
+        if edit.values:
+            revisions[edit.section] = await _save(tab, page, edit, revisions[edit.section], about_to_save)
+    if not tab.saves:
+        return page.shown
+    after = await open_chart(tab, portal_id)
+    if after is None:
+        raise EntryError(f"chart {portal_id} is gone right after a save", hint="it is looked for again")
+    return after.shown
+
+
+async def _save(tab: Tab, page: ChartPage, edit: Edit, before: str, about_to_save: AboutToSave) -> str:
+    """Make one edit in its form; the revision that the portal gave it, or *before* if there was nothing to save."""
+    spec = tab.pack.sections[edit.section]
+    box = await _opened(tab, page, edit, spec)
+    await form.fill(tab, box, spec, edit.values)
+    evidence = _evidence(tab, spec, before)
+    if not await form.save(tab, box, spec, saved=evidence, about_to_save=about_to_save):
+        await tab.click(spec.cancel, box)
+        return before
+    revision = await evidence.get_attribute(tab.pack.chart.revision) or ""
+    if not is_newer(revision, before):
+        raise EntryError("the portal's evidence of a save is older than the save", hint="the chart is read again")
+    return revision
+
+
+async def _opened(tab: Tab, page: ChartPage, edit: Edit, spec: FormSpec) -> Locator:
+    """The open form of that section or row."""
+    scope = tab.page.locator(spec.area).first
+    if spec.rows is None:
+        await tab.click(spec.open, scope)
+    elif edit.row is None:
+        await tab.click(spec.add or (), scope)
+    else:
+        if edit.row not in (row.key for row in page.shown.rows[edit.section]):
+            raise EntryError(f"a row of {edit.section} is gone from the chart", hint="the chart is read again")
+        scope = scope.locator(row_css(spec.rows, tab.pack.chart.row_key, edit.row)).first
+        await tab.click(spec.open, scope)
+    box = tab.visible(spec.form, scope)
+    await tab.first_of({"form": box}, expected=f'the form of "{edit.section}"')
+    return box
+
+
+def _evidence(tab: Tab, spec: FormSpec, before: str | None) -> Locator:
+    """The section's "saved", with another revision than *before*."""
+    attribute = tab.pack.chart.revision
+    css = f"[{attribute}]"
+    if before is not None:
+        css += f":not({row_css('', attribute, before)})"
+    area = tab.page.locator(spec.area)
+    return tab.all_of(spec.saved, area).and_(tab.page.locator(css)).filter(visible=True).first

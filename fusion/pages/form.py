@@ -1,0 +1,114 @@
+"""One form: values typed until they stand there, then Save, and what the portal says to that.
+
+No click on Save without `about_to_save` right before it, and never a second click: without evidence the save is in
+doubt, and whoever asked for it looks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from playwright.async_api import Locator
+
+from fusion.codes import Code
+from fusion.pages.pack import Entry
+from fusion.pages.pack import Form as FormSpec
+from fusion.pages.tab import Tab
+from fusion.pages.values import labels_in, same, shown
+from fusion.pages.widgets import enter, showing
+from fusion.patient import Values
+from fusion.portal import AboutToSave, Refused
+from listener.errors import EntryError
+
+_TRIES = 3
+_WAKES_UP = 1.0
+"""Seconds for Save to notice that something was typed."""
+
+
+async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> None:
+    """Type the values that the form does not show yet, until it shows them all.
+
+    A page may drop a value while it draws itself anew, so all are read back together. Raises Refused with
+    `UNKNOWN_OPTION`, `REJECTED_VALUE` (no such form of the value), `PORTAL_CHANGED` (no such field), or `NOT_SAVED`
+    if the portal keeps other values than were typed.
+    """
+    if strange := values.keys() - spec.fields.keys():
+        raise Refused(Code.PORTAL_CHANGED, f"no field for {', '.join(sorted(strange))}")
+    wanted = [
+        (entry, shown(entry, values[field], tab.pack.forms)) for field, entry in spec.fields.items() if field in values
+    ]
+    await _all_there(tab, form, [entry for entry, _ in wanted])
+    for _ in range(_TRIES):
+        wrong = await _not_shown(tab, form, wanted)
+        if not wrong:
+            return
+        for entry, text in wrong:
+            await enter(tab, form, entry, text)
+    if left := await _not_shown(tab, form, wanted):
+        raise Refused(Code.NOT_SAVED, ", ".join(entry.label for entry, _ in left))
+
+
+async def save(
+    tab: Tab,
+    form: Locator,
+    spec: FormSpec,
+    *,
+    saved: Locator,
+    about_to_save: AboutToSave,
+    duplicate: Locator | None = None,
+) -> bool:
+    """Click Save and wait for *saved*, the save's own evidence. False if Save sleeps, as nothing differs.
+
+    Raises Refused with `REJECTED_VALUE` and the labels the portal complains of, or with `DUPLICATE_WARNING` if
+    *duplicate* comes up (it is left open); EntryError if there is no evidence or the row is gone; and whatever
+    `about_to_save` raises, before the click.
+    """
+    button = tab.visible(spec.save, form)
+    await tab.first_of({"it": button}, expected=spec.save[0].says)
+    if await tab.first_of_soon({"awake": button.and_(form.locator(":enabled"))}, within=_WAKES_UP) is None:
+        return False
+    await tab.clear()
+    await about_to_save()
+    tab.pending = True
+    await button.click(timeout=tab.patience.action * 1000)
+    answers = {"saved": saved, "alert": tab.visible(spec.alert, form)}
+    if duplicate is not None:
+        answers["duplicate"] = duplicate
+    answer = await tab.first_of(answers, expected="evidence of the save", within=tab.patience.save)
+    if answer == "alert":
+        raise _complaint(tab, spec, await answers["alert"].inner_text())
+    tab.pending = False
+    if answer == "duplicate":
+        raise Refused(Code.DUPLICATE_WARNING)
+    tab.saves += 1
+    return True
+
+
+def _complaint(tab: Tab, spec: FormSpec, message: str) -> Exception:
+    """What an alert in the form means. The message stays here: it may quote the patient."""
+    if re.search(tab.pack.messages.trouble, message, re.IGNORECASE):
+        return tab.trouble()
+    tab.pending = False
+    if re.search(tab.pack.messages.gone, message, re.IGNORECASE):
+        return EntryError("what was being edited is gone from the chart", hint="the chart is read again")
+    labels = labels_in(message, [entry.label for entry in spec.fields.values()])
+    return Refused(Code.REJECTED_VALUE, ", ".join(labels) or f"something after {spec.save[0].says}")
+
+
+async def _all_there(tab: Tab, form: Locator, entries: list[Entry]) -> None:
+    boxes = [tab.all_of(entry.box, form).filter(visible=True) for entry in entries]
+    for entry, box, count in zip(entries, boxes, await asyncio.gather(*(box.count() for box in boxes)), strict=True):
+        if count == 0:
+            await tab.first_of({"it": box.first}, expected=f'"{entry.label}"')
+        if count > 1:
+            raise Refused(Code.PORTAL_CHANGED, f'expected one "{entry.label}"')
+
+
+async def _not_shown(tab: Tab, form: Locator, wanted: list[tuple[Entry, str]]) -> list[tuple[Entry, str]]:
+    texts = await asyncio.gather(*(showing(tab, form, entry) for entry, _ in wanted))
+    return [
+        (entry, text)
+        for (entry, text), now in zip(wanted, texts, strict=True)
+        if not same(entry, now, text, tab.pack.forms)
+    ]

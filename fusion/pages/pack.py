@@ -1,0 +1,349 @@
+"""A portal as data: where things are, what they are called, how values are written. Loaded, checked, and never changed.
+
+What a pack must hold is what these classes say; a mistake is a `SetupError` with the file's line. Packs lie in folders
+beside this file; `FUSION_SYNC_PACK` names one of them, or the path of a folder elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from fusion import patient
+from fusion.patient import Section
+from fusion.toml_lines import line_in, line_of
+from listener.errors import SetupError
+
+BUILT_IN = Path(__file__).parent
+_FILE = "pack.toml"
+_HINT = "correct the pack; `fusion_web` in the package is an example of a whole one"
+_IDENTIFYING = (patient.Field.FIRST_NAME, patient.Field.LAST_NAME, patient.Field.BIRTH_DATE)
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Spot(_Data):
+    """How to find one thing on the page. `text` alone finds by words; beside `role` or `css` it narrows down."""
+
+    role: str | None = None
+    name: str | None = None
+    label: str | None = None
+    css: str | None = None
+    text: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = [way for way in (self.role, self.label, self.css) if way is not None]
+        if len(ways) > 1 or not (ways or self.text):
+            raise ValueError("a spot is found by one of role, label, css or text")
+        if self.name is not None and self.role is None:
+            raise ValueError("name goes with role")
+        return self
+
+    @property
+    def says(self) -> str:
+        """The thing as a message names it."""
+        return f'"{self.name or self.label or self.text or self.css or self.role}"'
+
+
+def _as_many(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Spots = Annotated[tuple[Spot, ...], BeforeValidator(_as_many), Field(min_length=1)]
+"""One spot, or several of which any will do."""
+
+
+class Kind(StrEnum):
+    """How a field is entered and how its value is written."""
+
+    TEXT = "text"
+    TEXTAREA = "textarea"
+    DATE = "date"
+    PHONE = "phone"
+    SSN = "ssn"
+    SELECT = "select"
+    TYPEAHEAD = "typeahead"
+
+
+class Entry(_Data):
+    """One field of a form. `options`: the closed list of a select, if the portal and not the clinic decides on it.
+
+    `synonyms` lead from other names of an option to the portal's. `gesture` overrides how the kind is typed: `fill`
+    puts the whole text in at once, `keys` presses key by key. `menu`, `option` and `nothing` belong to a typeahead.
+    """
+
+    label: str
+    kind: Kind
+    input: Spots | None = None
+    gesture: Literal["fill", "keys"] | None = None
+    options: tuple[str, ...] = ()
+    synonyms: Mapping[str, str] = {}
+    menu: Spots | None = None
+    option: Spots | None = None
+    nothing: Spots | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind is Kind.TYPEAHEAD and (self.menu is None or self.option is None):
+            raise ValueError("a typeahead needs menu and option")
+        if self.options and (strange := set(self.synonyms.values()) - set(self.options)):
+            raise ValueError(f"synonyms lead to no option: {', '.join(sorted(strange))}")
+        return self
+
+    @property
+    def box(self) -> tuple[Spot, ...]:
+        """Where the field is typed."""
+        return self.input or (Spot(label=self.label),)
+
+
+class Form(_Data):
+    """One section of the chart and its form. With `rows` (CSS) it holds rows, and `add` opens an empty form."""
+
+    area: str
+    rows: str | None = None
+    add: Spots | None = None
+    open: Spots
+    form: Spots
+    save: Spots
+    cancel: Spots
+    alert: Spots
+    saved: Spots
+    fields: Mapping[patient.Field, Entry]
+
+    @model_validator(mode="after")
+    def _rows_can_be_added(self) -> Self:
+        if (self.rows is None) != (self.add is None):
+            raise ValueError("rows and add go together")
+        return self
+
+
+class Routes(_Data):
+    """Addresses after the portal's own."""
+
+    home: str
+    chart: str
+    new: str
+
+    @model_validator(mode="after")
+    def _chart_by_id(self) -> Self:
+        if "{id}" not in self.chart:
+            raise ValueError("chart needs {id}")
+        return self
+
+
+class Forms(_Data):
+    """How values are written: `date` as for strftime, `phone` and `ssn` with # for a digit."""
+
+    country: str = Field(pattern=r"^[A-Z]{2}$")
+    date: str
+    phone: str
+    ssn: str
+
+    @model_validator(mode="after")
+    def _to_and_fro(self) -> Self:
+        if date(2001, 2, 3).strftime(self.date) == self.date:
+            raise ValueError("date has no %Y, %m, %d")
+        if self.ssn.count("#") != 9:
+            raise ValueError("ssn needs nine #")
+        return self
+
+
+class DialogClass(_Data):
+    """What an unknown dialog is about, by a regular expression over its words."""
+
+    words: str
+    is_: str = Field(alias="is")
+
+
+class Page(_Data):
+    """What all pages share. `dialog` is CSS."""
+
+    inside: Spots
+    dialog: str
+    trouble: Spots
+    dialogs: tuple[DialogClass, ...] = ()
+
+
+class Step(_Data):
+    """One step of the log-in: fill a box with one of our credentials, or click."""
+
+    fill: Spots | None = None
+    with_: Literal["username", "password"] | None = Field(default=None, alias="with")
+    click: Spots | None = None
+
+    @model_validator(mode="after")
+    def _one_deed(self) -> Self:
+        if (self.fill is None) == (self.click is None) or (self.fill is None) != (self.with_ is None):
+            raise ValueError("a step is either fill and with, or click")
+        return self
+
+
+class Stop(_Data):
+    """An answer to our password that only a person can deal with. `spends`: the password is not tried again."""
+
+    sign: Spots
+    says: str
+    hint: str
+    spends: bool = False
+
+
+class Login(_Data):
+    """The log-in page, which may come up at any time."""
+
+    sign: Spots
+    steps: tuple[Step, ...]
+    stops: tuple[Stop, ...]
+
+
+class Lock(_Data):
+    """The locked screen over the page."""
+
+    sign: Spots
+    password: Spots
+    submit: Spots
+    stops: tuple[Stop, ...]
+
+
+class ResultRow(_Data):
+    """Search results, all CSS: `each` row, and within it what it shows."""
+
+    each: str
+    id: str
+    name: str
+    birth_date: str
+    phone: str
+
+
+class Search(_Data):
+    """The search. `settled` (CSS) is there exactly when the answer is; `echo` is its attribute with the query."""
+
+    box: Spots
+    by: tuple[patient.Field, ...]
+    shortest: int = 1
+    inactive: Spots | None = None
+    settled: str
+    echo: str | None = None
+    more: Spots | None = None
+    pages: int = 50
+    name: str
+    row: ResultRow
+
+
+class Chart(_Data):
+    """How a chart is read. All but `ready` and `missing` is CSS, or names of labels and attributes."""
+
+    ready: Spots
+    missing: Spots
+    header: str
+    id: str
+    pair: str
+    label: str
+    value: str
+    row_key: str
+    revision: str
+
+
+class New(_Data):
+    """The form of a new patient, and the warning that there may be one already."""
+
+    form: Spots
+    duplicate: Spots
+    cancel: Spots
+
+
+class Messages(_Data):
+    """How to read an alert in a form: regular expressions, case does not count."""
+
+    trouble: str
+    gone: str
+
+
+class Pack(_Data):
+    """One portal."""
+
+    name: str
+    describes: str
+    routes: Routes
+    forms: Forms
+    page: Page
+    login: Login
+    lock: Lock
+    search: Search
+    chart: Chart
+    new: New
+    messages: Messages
+    sections: Mapping[Section, Form]
+
+    @model_validator(mode="after")
+    def _every_field_in_its_section(self) -> Self:
+        for section, form in self.sections.items():
+            if wrong := [field for field in form.fields if field.section is not section]:
+                raise ValueError(f"{', '.join(wrong)} not of section {section}")
+        if missing := set(Section) - set(self.sections):
+            raise ValueError(f"no section {', '.join(sorted(missing))}")
+        if missing_fields := set(_IDENTIFYING) - set(self.sections[Section.PATIENT].fields):
+            raise ValueError(f"a chart cannot be told apart without {', '.join(sorted(missing_fields))}")
+        return self
+
+    def entry(self, field: patient.Field) -> Entry | None:
+        """How that field is entered; None if this portal has no such field."""
+        return self.sections[field.section].fields.get(field)
+
+
+def load_pack(name: str) -> Pack:
+    """The pack of that name or folder. Raises SetupError with file, line and what is wrong there."""
+    path = _path(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        known = ", ".join(sorted(entry.parent.name for entry in BUILT_IN.glob(f"*/{_FILE}")))
+        raise SetupError(
+            f"there is no portal pack {name}", hint=f"set FUSION_SYNC_PACK to {known} or a folder"
+        ) from None
+    return parse_pack(text, where=str(path))
+
+
+def parse_pack(text: str, *, where: str = _FILE) -> Pack:
+    """The pack in that text; messages call it *where*."""
+    try:
+        pack = Pack.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as wrong:
+        raise SetupError(f"{where} line {line_in(wrong, text)}: not readable as TOML", hint=_HINT) from None
+    except ValidationError as wrong:
+        raise SetupError("; ".join(_complaints(text, where, wrong)), hint=_HINT) from None
+    for path, pattern in _patterns(pack):
+        try:
+            re.compile(pattern)
+        except re.error as bad:
+            told = f"not a regular expression: {bad}"
+            raise SetupError(f"{where} line {line_of(path, text)}: {'.'.join(path)}: {told}", hint=_HINT) from None
+    return pack
+
+
+def _path(name: str) -> Path:
+    return (Path(name) if "/" in name else BUILT_IN / name) / _FILE
+
+
+def _complaints(text: str, where: str, wrong: ValidationError) -> Iterator[str]:
+    for error in wrong.errors(include_url=False, include_context=False, include_input=False):
+        path = tuple(str(part) for part in error["loc"] if part != "[key]")
+        told = f"{'.'.join(path)}: " if path else ""
+        yield f"{where} line {line_of(path, text) or 1}: {told}{error['msg'].removeprefix('Value error, ')}"
+
+
+def _patterns(pack: Pack) -> Iterator[tuple[tuple[str, ...], str]]:
+    yield ("search", "name"), pack.search.name
+    yield ("messages", "trouble"), pack.messages.trouble
+    yield ("messages", "gone"), pack.messages.gone
+    for dialog in pack.page.dialogs:
+        yield ("page", "dialogs", "words"), dialog.words

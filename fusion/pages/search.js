@@ -1,0 +1,14 @@
+// All results that are listed now, in one call.
+({ row, settled, echo }) => {
+  const text = (node, css) => (node.querySelector(css)?.textContent ?? "").trim();
+  const list = document.querySelector(settled);
+  return {
+    query: echo && list ? list.getAttribute(echo) : null,
+    rows: [...document.querySelectorAll(row.each)].map((node) => ({
+      id: text(node, row.id),
+      name: text(node, row.name),
+      birth_date: text(node, row.birth_date),
+      phone: text(node, row.phone),
+    })),
+  };
+};

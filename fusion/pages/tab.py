@@ -1,0 +1,230 @@
+"""One page of the portal, and everything that may come over it while something else is waited for.
+
+All waiting goes through `first_of`: it knows the lock, the log-in page, unknown dialogs and the portal's own words for
+trouble, so that no page object has to. The states it was asked for come first, so whoever is about to believe what is
+on the page calls `clear` before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+from playwright.async_api import Dialog, Locator, Page
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+
+from fusion.codes import Code
+from fusion.pages.door import Door
+from fusion.pages.locate import locate, visible
+from fusion.pages.pack import Pack, Spot
+from fusion.pages.wire import Wire, seconds
+from fusion.portal import Refused
+from listener.errors import EntryError, Outage
+
+UNLOCKED = "(unlocked)"
+"""State returned by `first_of` when it was asked to say that a lock came in between."""
+
+_NO_EVIDENCE = "the portal gave no evidence of the save"
+_LOOK_AGAIN = "the chart is looked at again before anything is written"
+
+
+_LOOK = 0.45
+"""Seconds for one call that waits, within which Playwright looks every 50 ms."""
+
+
+class LoggedOut(Exception):
+    """The log-in page came up in the middle of something; it says nothing about what was clicked before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait, in seconds: for a page, for one thing on it, for a save's evidence, for a list to drop down."""
+
+    page: float = 20.0
+    action: float = 5.0
+    save: float = 20.0
+    menu: float = 2.0
+
+
+class Tab:
+    """One page, kept warm between visits.
+
+    `pending` is True from the click on Save until its evidence: whatever comes out then leaves the save in doubt.
+    `saves` counts those with evidence in this visit.
+    """
+
+    def __init__(self, page: Page, *, base: str, pack: Pack, door: Door, patience: Patience) -> None:
+        self.page = page
+        self.pack = pack
+        self.door = door
+        self.patience = patience
+        self.wire = Wire(page)
+        self.pending = False
+        self.saves = 0
+        self.native_dialog = False
+        self._base = base
+        self._watching = False
+        self._lock = visible(page, pack.lock.sign)
+        self._login = visible(page, pack.login.sign)
+        self._trouble = visible(page, pack.page.trouble)
+        self._dialog = page.locator(pack.page.dialog).filter(visible=True)
+
+    async def prepare(self) -> None:
+        """Watch for the lock between actions, and for the browser's own dialogs, which are never answered."""
+
+        async def locked(_: Locator) -> None:
+            # While something is waited for, `first_of` sees the lock itself and must know that it was there.
+            if not self._watching:
+                await self.door.unlock_between_actions(self.page)
+
+        # Playwright would wait for the lock to go even if it was refused; `unlock` waits for that by itself.
+        await self.page.add_locator_handler(self._lock, locked, no_wait_after=True)
+        self.page.on("dialog", self._native)
+
+    async def begin(self) -> None:
+        """A new visit: nothing is in doubt yet. What the last one left over the page is seen before it is left."""
+        self.pending, self.saves = False, 0
+        self.wire.reset()
+        with contextlib.suppress(LoggedOut):
+            await self.clear()
+
+    async def open(self, route: str, states: Mapping[str, Locator], *, expected: str, fresh: bool = True) -> str:
+        """Go to a page and say which of the states it is in, logging in on the way if asked to.
+
+        *fresh*: with a page load, even if only the part after # differs. Raises Outage if there is no such page.
+        """
+        for tried in (False, True):
+            await self._go(self._base + route, fresh=fresh)
+            try:
+                return await self.first_of(states, expected=expected, within=self.patience.page)
+            except LoggedOut:
+                if tried:
+                    raise
+                await self.door.log_in(self)
+        raise AssertionError  # the second round returns or raises
+
+    async def first_of(
+        self, states: Mapping[str, Locator], *, expected: str, within: float | None = None, at_login: bool = False
+    ) -> str:
+        """The name of the first of *states* that is there, as soon as one is. A lock in between is opened.
+
+        *expected* is what a message calls them, *within* so many seconds, else `patience.action`. Raises LoggedOut;
+        Refused for an unknown dialog (`UNEXPECTED_PAGE`) or if nothing comes (`PORTAL_CHANGED`); Outage if nobody
+        answers; EntryError for trouble of the portal's own, and for anything after Save.
+        """
+        limit = self.patience.action if within is None else within
+        while True:
+            state = await self.first_of_soon(states, within=limit, at_login=at_login)
+            if state is None:
+                raise self.nothing_came(expected, limit)
+            if state != UNLOCKED:
+                return state
+            # The time at the lock does not count: what was asked for is sent again only now.
+
+    async def first_of_soon(
+        self, states: Mapping[str, Locator], *, within: float, at_login: bool = False
+    ) -> str | None:
+        """The same; but None if nothing comes, and `UNLOCKED` if a lock was opened before anything came."""
+        began = time.monotonic()
+        any_of_them = reduce(lambda one, other: one.or_(other), [*states.values(), *self._in_the_way(at_login)]).first
+        while (left := within - (time.monotonic() - began)) > 0:
+            self._watching = True
+            try:
+                # Playwright looks ever more rarely, down to twice a second; over a short time it keeps looking often.
+                await any_of_them.wait_for(state="attached", timeout=min(left, _LOOK) * 1000)
+            except PlaywrightTimeout:
+                continue
+            finally:
+                self._watching = False
+            if await self._lock.count():
+                await self.door.unlock(self.page)
+                return UNLOCKED
+            for name, locator in states.items():
+                if await locator.count():
+                    return name
+            await self.clear(at_login=at_login)
+        return None
+
+    async def clear(self, *, at_login: bool = False) -> None:
+        """Return if nothing lies over the page. A lock is opened; for the rest see `first_of`."""
+        if not await reduce(lambda one, other: one.or_(other), self._in_the_way(at_login)).count():
+            return
+        if await self._lock.count():
+            await self.door.unlock(self.page)
+        if not at_login and await self._login.count():
+            raise LoggedOut
+        if await self._trouble.count():
+            raise self.trouble()
+        if await self._dialog.count():
+            raise Refused(Code.UNEXPECTED_PAGE, self._class_of(await self._dialog.first.inner_text()))
+
+    async def click(self, spots: tuple[Spot, ...], scope: Locator | None = None) -> None:
+        """Click a thing of the pack. Raises Refused (`PORTAL_CHANGED`) if it is not there."""
+        target = visible(scope or self.page, spots)
+        await self.first_of({"it": target}, expected=spots[0].says)
+        await target.click(timeout=self.patience.action * 1000)
+
+    def trouble(self) -> EntryError | Outage:
+        """What to raise when the portal says that something went wrong on its side."""
+        if self.pending:
+            return EntryError(_NO_EVIDENCE, hint=_LOOK_AGAIN)
+        if self.wire.unavailable:
+            return Outage("the portal does not serve requests", hint="wait", retry_after=self.wire.retry_after)
+        return EntryError("the portal said that something went wrong", hint="it is tried again")
+
+    def nothing_came(self, expected: str, limit: float) -> EntryError | Outage | Refused:
+        """What to raise when *expected* did not come within so many seconds."""
+        if self.pending:
+            return EntryError(_NO_EVIDENCE, hint=_LOOK_AGAIN)
+        if self.wire.waiting or self.wire.unavailable:
+            return Outage(f"the portal did not answer within {limit:g} s", hint="is it slow, or down?")
+        return Refused(Code.PORTAL_CHANGED, f"expected {expected}")
+
+    def visible(self, spots: tuple[Spot, ...], scope: Locator | None = None) -> Locator:
+        """The first visible thing of these spots, on the page or within *scope*."""
+        return visible(scope or self.page, spots)
+
+    def all_of(self, spots: tuple[Spot, ...], scope: Locator | None = None) -> Locator:
+        """Everything these spots find."""
+        return locate(scope or self.page, spots)
+
+    async def _go(self, url: str, *, fresh: bool) -> None:
+        self.wire.reset()
+        here = self.page.url.partition("#")[0] == url.partition("#")[0]
+        try:
+            if here and fresh:
+                # Going to another place of the same document would not load it again.
+                await self.page.evaluate("url => history.replaceState(null, '', url)", url)
+                response = await self.page.reload(wait_until="commit", timeout=self.patience.page * 1000)
+            else:
+                response = await self.page.goto(url, wait_until="commit", timeout=self.patience.page * 1000)
+        except PlaywrightTimeout:
+            raise Outage(f"the portal did not answer within {self.patience.page:g} s", hint="is it slow?") from None
+        except PlaywrightError:
+            if self.page.is_closed():
+                raise
+            raise Outage("the portal cannot be reached", hint="is PORTAL_URL reachable from this host?") from None
+        if response is not None and response.status >= 500:
+            raise Outage(
+                f"the portal answers with status {response.status}",
+                hint="wait, or see whether the portal is down for everybody",
+                retry_after=seconds(response.headers.get("retry-after")),
+            )
+
+    def _in_the_way(self, at_login: bool) -> list[Locator]:
+        return [self._lock, self._trouble, self._dialog] + ([] if at_login else [self._login])
+
+    async def _native(self, _: Dialog) -> None:
+        self.native_dialog = True
+        await self.page.close()
+
+    def _class_of(self, text: str) -> str:
+        for known in self.pack.page.dialogs:
+            if re.search(known.words, text, re.IGNORECASE):
+                return known.is_
+        return "an unknown dialog"

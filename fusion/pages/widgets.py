@@ -1,0 +1,97 @@
+"""How a value gets into one field, and what the field then shows: a gesture for each kind of widget.
+
+Each gesture ends by leaving the field: masks and "Save" only take notice of what was left.
+"""
+
+from __future__ import annotations
+
+from playwright.async_api import Locator
+
+from fusion.codes import Code
+from fusion.pages.locate import locate, visible
+from fusion.pages.pack import Entry, Kind
+from fusion.pages.tab import Tab
+from fusion.pages.values import keys, option_named
+from fusion.patient import folded
+from fusion.portal import Refused
+
+_BY_KEYS = (Kind.DATE, Kind.PHONE, Kind.SSN)
+_TRIES = 3
+
+
+async def enter(tab: Tab, form: Locator, entry: Entry, text: str) -> None:
+    """Put *text*, as the portal writes it, into the field. Raises Refused (`UNKNOWN_OPTION`) if no option has it."""
+    box = tab.visible(entry.box, form)
+    wait = tab.patience.action * 1000
+    match entry.kind:
+        case Kind.SELECT:
+            await _select(tab, box, entry, text)
+        case Kind.TYPEAHEAD:
+            await _choose(tab, form, box, entry, text)
+        case _ if (entry.gesture or ("keys" if entry.kind in _BY_KEYS else "fill")) == "keys":
+            await _press(tab, box, keys(entry, text))
+        case _:
+            await box.fill(text, timeout=wait)
+    await box.press("Tab", timeout=wait)
+
+
+async def showing(tab: Tab, form: Locator, entry: Entry) -> str:
+    """What the field shows now: the text in it, or the name of the option that is chosen."""
+    box = tab.visible(entry.box, form)
+    if entry.kind is Kind.SELECT:
+        chosen: str = await box.evaluate("box => box.selectedOptions[0]?.label ?? ''")
+        return chosen
+    return await box.input_value(timeout=tab.patience.action * 1000)
+
+
+async def _press(tab: Tab, box: Locator, text: str) -> None:
+    wait = tab.patience.action * 1000
+    await box.press("ControlOrMeta+a", timeout=wait)
+    await box.press("Delete", timeout=wait)
+    # On the element, not on the keyboard: the lock may take the focus between two keys.
+    await box.press_sequentially(text, timeout=wait + 100 * len(text))
+
+
+async def _select(tab: Tab, box: Locator, entry: Entry, text: str) -> None:
+    offered: list[str] = await box.evaluate("box => [...box.options].map((option) => option.label)")
+    # The portal may itself write an option by one of its other names.
+    index = next((at for at, name in enumerate(offered) if folded(option_named(entry, name)) == folded(text)), None)
+    if index is None:
+        raise Refused(Code.UNKNOWN_OPTION, entry.label)
+    await box.select_option(index=index, timeout=tab.patience.action * 1000)
+
+
+async def _choose(tab: Tab, form: Locator, box: Locator, entry: Entry, text: str) -> None:
+    """Type, wait for the list to drop down, and choose from it: what is only typed does not count as chosen.
+
+    The list may stay away though all is well: typed too soon after the form opened, or the focus lost to the lock.
+    """
+    if not text:
+        await _press(tab, box, "")
+        return
+    opened = False
+    for _ in range(_TRIES):
+        await _press(tab, box, text)
+        if not await _menu_opens(tab, form, entry):
+            continue
+        opened = True
+        options = locate(visible(form, entry.menu or ()), entry.option or ())
+        offered = [folded(name) for name in await options.all_inner_texts()]
+        if offered.count(folded(text)) == 1:
+            await options.nth(offered.index(folded(text))).click(timeout=tab.patience.action * 1000)
+            return
+    if opened:
+        raise Refused(Code.UNKNOWN_OPTION, entry.label)
+    raise tab.nothing_came(f"the list of {entry.box[0].says}", tab.patience.menu)
+
+
+async def _menu_opens(tab: Tab, form: Locator, entry: Entry) -> bool:
+    """Whether there are options to choose from; Refused if the portal says that it has none."""
+    menu = visible(form, entry.menu or ())
+    states = {"option": tab.visible(entry.option or (), menu)}
+    if entry.nothing:
+        states["nothing"] = tab.visible(entry.nothing, menu)
+    state = await tab.first_of_soon(states, within=tab.patience.menu)
+    if state == "nothing":
+        raise Refused(Code.UNKNOWN_OPTION, entry.label)
+    return state == "option"

@@ -1,0 +1,61 @@
+"""What became of a page's requests: enough to tell a portal that is not there from a page that has changed.
+
+No address, header or body is kept: they can hold a patient's values.
+"""
+
+from __future__ import annotations
+
+from playwright.async_api import Page, Request, Response
+
+_UNAVAILABLE = (429, 502, 503, 504)
+
+
+class Wire:
+    """The traffic of one page since the last `reset`."""
+
+    def __init__(self, page: Page) -> None:
+        self._open: set[Request] = set()
+        self.status: int | None = None
+        self.retry_after: float | None = None
+        self.broken = False
+        page.on("request", self._sent)
+        page.on("requestfailed", self._failed)
+        page.on("response", self._answered)
+
+    def reset(self) -> None:
+        """Forget what was; requests that are still open are no longer waited for."""
+        self._open.clear()
+        self.status, self.retry_after, self.broken = None, None, False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a request has had no reply yet."""
+        return bool(self._open)
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether the last failure says that nobody would have been served: no connection, or a gateway's status.
+
+        A plain 500 may be about this one chart, and is no reason to stop for all.
+        """
+        return self.broken or self.status in _UNAVAILABLE
+
+    def _sent(self, request: Request) -> None:
+        self._open.add(request)
+
+    def _failed(self, request: Request) -> None:
+        self._open.discard(request)
+        # What a navigation cuts off is not the portal's failure.
+        if "ERR_ABORTED" not in (request.failure or ""):
+            self.broken = True
+
+    def _answered(self, response: Response) -> None:
+        self._open.discard(response.request)
+        if response.status >= 500 or response.status == 429:
+            self.status = response.status
+            self.retry_after = seconds(response.headers.get("retry-after"))
+
+
+def seconds(retry_after: str | None) -> float | None:
+    """A Retry-After header's seconds; None if it has none or is a date."""
+    return float(retry_after) if retry_after and retry_after.isdecimal() else None

@@ -1,0 +1,79 @@
+"""A portal in memory that keeps the promises of `fusion.portal.Portal`, for tests of what uses one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from fusion.codes import Code
+from fusion.patient import Edit, Field, Hit, Identity, Patient, Row, Section, Shown, Values, folded
+from fusion.portal import AboutToSave, Refused
+from listener.errors import EntryError
+
+
+@dataclass(slots=True)
+class FakePortal:
+    """`ledger`: each save as (deed, portal id, section, values). `lose_reply` cuts off the answer to the next one."""
+
+    charts: dict[str, Shown] = field(default_factory=dict)
+    ledger: list[tuple[str, str, Section, Values]] = field(default_factory=list)
+    lose_reply: bool = False
+
+    def put(self, values: Values, rows: dict[Section, tuple[Values, ...]] | None = None) -> str:
+        """Staff makes a chart; its id."""
+        portal_id, none = str(10_000_001 + len(self.charts)), {s: () for s in Section if s is not Section.PATIENT}
+        complete = {f: values.get(f, "") for f in Field if f.section is Section.PATIENT}
+        self.charts[portal_id] = Shown(portal_id=portal_id, values=complete, rows=none)
+        for section, contents in (rows or {}).items():
+            for content in contents:
+                self._put_row(portal_id, section, None, content)
+        return portal_id
+
+    async def find(self, patient: Patient) -> Sequence[Hit]:
+        wanted, hits = patient.identity, []
+        for chart in self.charts.values():
+            phones = [phone for row in chart.rows[Section.CONTACTS] if (phone := row.values[Field.PHONE])]
+            name = folded(chart.identity.last_name) == folded(wanted.last_name)
+            if name or chart.identity.birth_date == wanted.birth_date or patient.values.get(Field.PHONE) in phones:
+                hits.append(Hit(portal_id=chart.portal_id, identity=chart.identity, phone=next(iter(phones), "")))
+        return hits
+
+    async def read(self, portal_id: str) -> Shown | None:
+        return self.charts.get(portal_id)
+
+    async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
+        if any(chart.identity.agrees_with(patient.identity) for chart in self.charts.values()):
+            raise Refused(Code.DUPLICATE_WARNING)
+        await about_to_save()
+        values = {f: value for f, value in patient.values.items() if f.section is Section.PATIENT and value}
+        return self._saved("create", self.put(values), Section.PATIENT, values)
+
+    async def update(
+        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+    ) -> Shown:
+        if portal_id not in self.charts or not self.charts[portal_id].identity.agrees_with(expect):
+            raise Refused(Code.IDENTITY_MISMATCH if portal_id in self.charts else Code.CHART_NOT_FOUND)
+        for edit in edits:
+            chart = self.charts[portal_id]
+            if edit.row is not None and edit.row not in (row.key for row in chart.rows[edit.section]):
+                raise EntryError(f"a row of {edit.section} is gone from the chart")
+            await about_to_save()
+            if edit.section is Section.PATIENT:
+                self.charts[portal_id] = replace(chart, values={**chart.values, **edit.values})
+            else:
+                self._put_row(portal_id, edit.section, edit.row, edit.values)
+            new = edit.row is None and edit.section is not Section.PATIENT
+            self._saved("add" if new else "save", portal_id, edit.section, edit.values)
+        return self.charts[portal_id]
+
+    def _put_row(self, portal_id: str, section: Section, key: str | None, values: Values) -> None:
+        chart, empty = self.charts[portal_id], {f: "" for f in Field if f.section is section}
+        rows = {row.key: row for row in chart.rows[section]}
+        key = key or f"{section}-{len(rows) + 1}"
+        rows[key] = Row(key=key, values={**(rows[key].values if key in rows else empty), **values})
+        self.charts[portal_id] = replace(chart, rows={**chart.rows, section: tuple(rows.values())})
+
+    def _saved(self, deed: str, portal_id: str, section: Section, values: Values) -> str:
+        self.ledger.append((deed, portal_id, section, dict(values)))
+        if self.lose_reply:
+            self.lose_reply = False
+            raise EntryError("the portal gave no evidence of the save")
+        return portal_id
