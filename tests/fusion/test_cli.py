@@ -51,6 +51,12 @@ def test_every_listed_command_is_there_and_says_what_it_does(name: str) -> None:
     assert hasattr(module, "app") or module.command.__doc__
 
 
+def test_every_command_that_is_there_is_listed() -> None:
+    files = {one.stem.replace("_", "-"): one.read_text() for one in (ROOT / "fusion/cli").glob("*.py")}
+    there = {name for name, text in files.items() if "\ndef command(" in text or "\napp = typer" in text}
+    assert there - {"--init--"} == set(NAMES)
+
+
 def test_listening_needs_no_browser() -> None:
     code = "import sys, fusion.app, fusion.cli.listen; print('playwright' in sys.modules)"
     found = subprocess.run(
