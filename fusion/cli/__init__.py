@@ -43,18 +43,9 @@ COMMANDS: dict[str, dict[str, str]] = {
         "resume": "Let everything go that way again.",
         "purge": "Delete what was finished long ago.",
     },
-    "Act": {
-        "retry": "Have an entry worked again now, with all its attempts.",
-        "hold": "Keep an entry, and later changes of its record, from the portal.",
-        "release": "Let a held entry go on.",
-        "resolve": "Answer what an entry asks: which chart it is, that there is none, that it is done.",
-        "pause": "Let nothing go to one side until it is resumed.",
-        "resume": "Let everything go to that side again.",
-    },
     "Set up": {
         "config": "Show every setting, what it means and where it came from.",
         "migrate": "Make or change the database's tables.",
-        "purge": "Delete what was finished long ago.",
     },
 }
 """Every command in the order of the help, by panel, with its line there."""
