@@ -25,6 +25,8 @@ _HINT = "install Chromium or Google Chrome, or name its program in FUSION_SYNC_B
 
 Run = Callable[[Sequence[str]], int]
 """Runs a command for a person to watch, and gives its exit code."""
+Starts = Callable[[str], bool]
+"""Whether the program at that path starts at all: where libraries of the system are missing, it does not."""
 
 
 def find(setting: str | None) -> str | None:
@@ -42,31 +44,30 @@ def find(setting: str | None) -> str | None:
     return _installed() or _playwrights()
 
 
-def ensure(setting: str | None, *, run: Run, say: Callable[[str], None]) -> str:
+def ensure(setting: str | None, *, starts: Starts, run: Run, say: Callable[[str], None]) -> str:
     """The path of a Chromium that starts, installed if there was none; says what it does, else raises `SetupError`."""
-    found = _starting(find(setting), run)
+    found = _good(find(setting), starts)
     if found is None and setting:
         raise SetupError("FUSION_SYNC_BROWSER names a program that does not start", hint=_HINT)
     if found is None:
         say("No Chromium found; asking Playwright for its own …")
         if run([sys.executable, "-m", "playwright", "install", "chromium"]) != 0:
             say("Playwright could not install one.")
-        # Where libraries of the system are missing it is there, and does not start.
-        found = _starting(find(None), run)
+        found = _good(find(None), starts)
     if found is None and platform.system() == "Linux" and (apt_get := shutil.which("apt-get")):
         if os.geteuid() != 0:
             raise SetupError("no Chromium found", hint="as root: apt-get install chromium; then run this again")
         say("Installing the distribution's package …")
         if run([apt_get, "update", "-q"]) == 0:
             run([apt_get, "install", "-q", "-y", "--no-install-recommends", "chromium", "fonts-liberation"])
-        found = _starting(find(None), run)
+        found = _good(find(None), starts)
     if found is None:
         raise SetupError("no Chromium found", hint=_HINT)
     return found
 
 
-def _starting(path: str | None, run: Run) -> str | None:
-    return path if path and run([path, "--version"]) == 0 else None
+def _good(path: str | None, starts: Starts) -> str | None:
+    return path if path and starts(path) else None
 
 
 def _installed(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -104,14 +105,26 @@ def _run(command: Sequence[str]) -> int:
     return subprocess.run(command, check=False, env=environment).returncode  # noqa: S603 - fixed words and our own paths
 
 
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _starts(path: str) -> bool:
+    try:
+        asked = subprocess.run([path, "--version"], check=False, capture_output=True, timeout=30)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0
+
+
 def main() -> int:
     """Say which Chromium is used, after installing one if need be; 78 where none can be had."""
     try:
-        path = ensure(os.environ.get("FUSION_SYNC_BROWSER"), run=_run, say=lambda line: print(line, flush=True))
+        path = ensure(os.environ.get("FUSION_SYNC_BROWSER"), starts=_starts, run=_run, say=_say)
     except SetupError as error:
         print(f"{error}\n  → {error.hint}", file=sys.stderr)
         return 78
-    print(f"Chromium is {path}")
+    _say(f"Chromium: {path}")
     return 0
 
 

@@ -1,0 +1,48 @@
+# Every task of this repository. A target sets up what it needs and says so; set-up is done again when the pins change.
+
+VENV := .venv/bin
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types contracts unit check-migrations format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .make/venv .make/chromium ## the main job as a story on stand-ins; KEEP=1 leaves all up, ARGS="--patients 20 --seed 7"
+	@$(VENV)/fusion-sync demo $(if $(KEEP),--keep) $(ARGS)
+
+test: lint types contracts unit ## everything that a push must pass
+
+lint: .make/venv ## ruff: rules and format
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check
+
+types: .make/venv ## mypy --strict
+	$(VENV)/mypy
+
+contracts: .make/venv ## who may import whom
+	$(VENV)/lint-imports --no-logo
+
+# Two browsers at a time are what two cores carry; tests that tell a story stay on one worker.
+unit: .make/venv .make/chromium ## all tests; ARGS="-k twins", WORKERS=4
+	$(VENV)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+check-migrations: .make/venv ## only the tour up, check, down on SQLite and Postgres
+	$(VENV)/pytest -k migrat $(ARGS)
+
+format: .make/venv ## let ruff put the code in form
+	$(VENV)/ruff check --fix
+	$(VENV)/ruff format
+
+clean: ## remove .venv, stamps and caches; no database, no .env
+	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find listener fusion migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.make/venv: pyproject.toml constraints.txt .ci/set-up
+	@./.ci/set-up
+	@mkdir -p .make && touch $@
+
+.make/chromium: .make/venv fusion/chromium.py
+	@$(VENV)/python -m fusion.chromium
+	@mkdir -p .make && touch $@
