@@ -33,6 +33,14 @@ def _stay_on_this_machine(event: str, args: tuple[Any, ...]) -> None:
 sys.addaudithook(_stay_on_this_machine)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Stories first, since they take longest, and one at a time: each starts browsers and processes of its own."""
+    for item in items:
+        if item.get_closest_marker("story"):
+            item.add_marker(pytest.mark.xdist_group("story"))
+    items.sort(key=lambda item: item.get_closest_marker("story") is None)
+
+
 @pytest.fixture(autouse=True)
 def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment without any setting of ours; a test says what it wants."""
