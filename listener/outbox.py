@@ -19,6 +19,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -85,6 +86,12 @@ async def intend(tx: Tx, entry: OutboxEntry) -> None:
         raise LeaseLost(f"entry {entry.id} is no longer ours")
 
 
+async def holds(tx: Tx, entry: OutboxEntry) -> bool:
+    """Whether the entry is still ours; if so, it stays ours until this transaction ends."""
+    row = select(outbox.c.id).where(_held(entry))
+    return (await tx.execute(row.with_for_update())).first() is not None
+
+
 async def save(tx: Tx, before: OutboxEntry, after: OutboxEntry, *, error: str | None = None) -> bool:
     """Make an arrow true: whether it was still ours to draw. False: the lease is lost, and nothing was written.
 
@@ -102,17 +109,17 @@ async def save(tx: Tx, before: OutboxEntry, after: OutboxEntry, *, error: str | 
         "parked_reason": after.parked_reason,
     }
     if not after.leased:
-        values |= {"leased_until": None, "due_at": func.db_after(after.due_in.total_seconds())}
+        due = func.db_after(after.due_in.total_seconds())
+        values |= {"leased_until": None, "due_at": due}
         if after.state is State.PENDING:
-            if not await _still_held(tx, before):
+            if not await holds(tx, before):
                 return False
-            values |= await _absorb_follow_up(tx, after)
+            values |= await _absorb_follow_up(tx, after, due)
     if after.state is State.PUSHED and before.state is State.PENDING:
         values["pushed_at"] = _NOW
     if after.state in (State.DONE, State.SUPERSEDED):
         values["finished_at"] = _NOW
-    drawn = update(outbox).where(_held(before), outbox.c.state == before.state).values(values)
-    if (await tx.execute(drawn)).rowcount != 1:
+    if (await tx.execute(update(outbox).where(_held(before)).values(values))).rowcount != 1:
         return False
     if "pushed_at" in values:
         await _supersede_older(tx, after)
@@ -160,15 +167,30 @@ def entry_from(row: Any) -> OutboxEntry:
 
 
 def _held(entry: OutboxEntry) -> Any:
-    return and_(outbox.c.id == entry.id, outbox.c.fence == entry.fence, outbox.c.leased_until.is_not(None))
+    # The state too: a save whose answer was lost may have been made true, and must not be drawn a second time.
+    return and_(
+        outbox.c.id == entry.id,
+        outbox.c.fence == entry.fence,
+        outbox.c.state == entry.state,
+        outbox.c.leased_until.is_not(None),
+    )
 
 
 def _is(state: State, rows: Any = outbox) -> Any:
     return rows.c.state == literal_column(repr(str(state)))
 
 
-def _later(one: Any, other: Any) -> Any:
+def _answered(rows: Any) -> Any:
+    # As in ix_outbox_answered, letter by letter: SQLite compares the texts.
+    return rows.c.state.in_([literal_column(repr(str(state))) for state in (State.PARKED, State.PUSHED)])
+
+
+def _greater(one: Any, other: Any) -> Any:
     return case((one > other, one), else_=other)
+
+
+def _lesser(one: Any, other: Any) -> Any:
+    return case((one < other, one), else_=other)
 
 
 def _candidates(stage: State) -> tuple[Any, Select[Any]]:
@@ -193,9 +215,10 @@ def _waiting(stage: State) -> Select[Any]:
         rows = rows.where(
             ~exists().where(
                 blocking.c.record_id == job.c.record_id,
-                or_(_is(State.PARKED, blocking), _is(State.PUSHED, blocking)),
+                _answered(blocking),
                 blocking.c.parked_reason.in_(_BLOCKING),
-            )
+            ),
+            job.c.id > literal_column("0"),  # always; see ix_outbox_pending
         )
     return rows
 
@@ -223,27 +246,24 @@ def _claimed(pick: Select[Any], tx: Tx) -> Update:
 
 
 async def _keep(tx: Tx, changes: Sequence[Change], channel: str | None) -> list[Any]:
-    new: list[Any] = []
-    # 500 rows of nine values stay below SQLite's limit on bound parameters (32,766).
-    for start in range(0, len(changes), 500):
-        rows = [
-            {
-                "dedupe_key": one.dedupe_key,
-                "channel": channel,
-                "object_name": one.object_name,
-                "record_id": one.record_id,
-                "kind": one.kind,
-                "fields": sorted(one.fields),
-                "changed_at": one.changed_at,
-                "source": one.source,
-                "received_at": _NOW,
-            }
-            for one in changes[start : start + 500]
-        ]
-        kept = upsert(tx, change).values(rows).on_conflict_do_nothing(index_elements=["dedupe_key"])
-        columns = (change.c.id, change.c.object_name, change.c.record_id, change.c.changed_at, change.c.source)
-        new += (await tx.execute(kept.returning(*columns))).all()
-    return new
+    if not changes:
+        return []
+    rows = [
+        {
+            "dedupe_key": one.dedupe_key,
+            "object_name": one.object_name,
+            "record_id": one.record_id,
+            "kind": one.kind,
+            "fields": sorted(one.fields),
+            "changed_at": one.changed_at,
+            "source": one.source,
+        }
+        for one in changes
+    ]
+    kept = upsert(tx, change).values(channel=channel, received_at=_NOW)
+    columns = (change.c.id, change.c.object_name, change.c.record_id, change.c.changed_at, change.c.source)
+    new = kept.on_conflict_do_nothing(index_elements=["dedupe_key"]).returning(*columns)
+    return list((await tx.execute(new, rows)).all())
 
 
 async def _fold(tx: Tx, new: list[Any], settle: timedelta) -> None:
@@ -255,31 +275,27 @@ async def _fold(tx: Tx, new: list[Any], settle: timedelta) -> None:
         {
             "object_name": ones[0].object_name,
             "record_id": record_id,
-            "state": State.PENDING,
             "priority": min(PRIORITY[Source(one.source)] for one in ones),
-            "due_at": func.db_after(settle.total_seconds()),
             "changes": len(ones),
             "changed_at": max(one.changed_at for one in ones),
-            "created_at": _NOW,
         }
         for record_id, ones in sorted(by_record.items())
     ]
-    for start in range(0, len(rows), 500):
-        fold = upsert(tx, outbox).values(rows[start : start + 500])
-        fresh = fold.excluded
-        await tx.execute(
-            fold.on_conflict_do_update(
-                index_elements=[outbox.c.record_id],
-                index_where=text("state = 'PENDING' AND leased_until IS NULL"),
-                set_={
-                    "changes": outbox.c.changes + fresh.changes,
-                    "changed_at": _later(outbox.c.changed_at, fresh.changed_at),
-                    "priority": case((fresh.priority < outbox.c.priority, fresh.priority), else_=outbox.c.priority),
-                    # A row that waits for its next try may be mended by this change: no reason to wait longer.
-                    "due_at": case((fresh.due_at < outbox.c.due_at, fresh.due_at), else_=outbox.c.due_at),
-                },
-            )
-        )
+    fold = upsert(tx, outbox).values(state=State.PENDING, due_at=func.db_after(settle.total_seconds()), created_at=_NOW)
+    fresh = fold.excluded
+    folded = fold.on_conflict_do_update(
+        index_elements=[outbox.c.record_id],
+        index_where=text("state = 'PENDING' AND leased_until IS NULL"),
+        set_={
+            "changes": outbox.c.changes + fresh.changes,
+            "changed_at": _greater(outbox.c.changed_at, fresh.changed_at),
+            "priority": _lesser(fresh.priority, outbox.c.priority),
+            # A row that waits for its next try may be mended by this change: no reason to wait longer.
+            "due_at": _lesser(fresh.due_at, outbox.c.due_at),
+        },
+    )
+    # RETURNING makes SQLAlchemy send many rows a statement, and keep the statement compiled.
+    await tx.execute(folded.returning(outbox.c.id), rows)
     waiting = select(outbox.c.id).where(
         outbox.c.record_id == change.c.record_id, _is(State.PENDING), outbox.c.leased_until.is_(None)
     )
@@ -288,23 +304,19 @@ async def _fold(tx: Tx, new: list[Any], settle: timedelta) -> None:
         await tx.execute(update(change).where(change.c.id.in_(ids)).values(outbox_id=waiting.scalar_subquery()))
 
 
-async def _still_held(tx: Tx, entry: OutboxEntry) -> bool:
-    row = select(outbox.c.id).where(_held(entry))
-    return (await tx.execute(row.with_for_update())).first() is not None
-
-
-async def _absorb_follow_up(tx: Tx, entry: OutboxEntry) -> dict[str, Any]:
+async def _absorb_follow_up(tx: Tx, entry: OutboxEntry, due: Any) -> dict[str, Any]:
     """What the row takes over from the one that was made while it was leased: a record has one waiting row."""
     waiting = (outbox.c.record_id == entry.record_id, _is(State.PENDING), outbox.c.leased_until.is_(None))
     gone = update(outbox).where(*waiting).values(state=State.SUPERSEDED, finished_at=_NOW)
-    follow_up = (await tx.execute(gone.returning(outbox.c.id, outbox.c.changes, outbox.c.changed_at))).first()
+    follow_up = (await tx.execute(gone.returning(outbox))).first()
     if follow_up is None:
         return {}
     await tx.execute(update(change).where(change.c.outbox_id == follow_up.id).values(outbox_id=entry.id))
     return {
         "changes": outbox.c.changes + follow_up.changes,
         "changed_at": max(entry.changed_at, follow_up.changed_at),
-        "due_at": _NOW,
+        "priority": min(entry.priority, follow_up.priority),
+        "due_at": _lesser(literal(follow_up.due_at, outbox.c.due_at.type), due),
     }
 
 
@@ -312,5 +324,5 @@ async def _supersede_older(tx: Tx, entry: OutboxEntry) -> None:
     """What was read now covers what was read before: nothing older of this record needs an answer or a person."""
     older = (outbox.c.record_id == entry.record_id, outbox.c.id < entry.id, outbox.c.leased_until.is_(None))
     gives_way = or_(outbox.c.parked_reason.is_(None), outbox.c.parked_reason.not_in(_BLOCKING))
-    covered = update(outbox).where(*older, or_(_is(State.PUSHED), _is(State.PARKED)), gives_way)
+    covered = update(outbox).where(*older, _answered(outbox), gives_way)
     await tx.execute(covered.values(state=State.SUPERSEDED, finished_at=_NOW))

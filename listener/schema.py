@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement, GenericFunction
 
-from listener.entry import BLOCKING, ParkedReason, State
+from listener.entry import ParkedReason, State
 
 VERSION = "0002"
 """The alembic revision that this code needs; a test holds it against the head of `migrations/`."""
@@ -168,14 +168,17 @@ outbox = Table(
     _partial("ux_outbox_waiting", "record_id", where="state = 'PENDING' AND leased_until IS NULL", unique=True),
     # Never two workers on one record, whatever row they hold.
     _partial("ux_outbox_leased", "record_id", where="leased_until IS NOT NULL", unique=True),
-    _partial("ix_outbox_pending", "priority", "due_at", "id", where="state = 'PENDING' AND leased_until IS NULL"),
+    # `id > 0` is always true and keeps this index to the claim: without statistics Postgres took it to look up a record
+    # as well, and read every waiting row for each (seen: 1.9 ms a change at 1,500 waiting rows).
+    _partial(
+        "ix_outbox_pending",
+        *("priority", "due_at", "id"),
+        where="state = 'PENDING' AND leased_until IS NULL AND id > 0",
+    ),
     _partial("ix_outbox_pushed", "priority", "due_at", "id", where="state = 'PUSHED' AND leased_until IS NULL"),
     _partial("ix_outbox_lease", "leased_until", where="leased_until IS NOT NULL"),
-    _partial(
-        "ix_outbox_blocking",
-        "record_id",
-        where=f"state IN ('PARKED', 'PUSHED') AND {_one_of('parked_reason', sorted(BLOCKING))}",
-    ),
+    # Those that may block their record, and those that its next answer covers.
+    _partial("ix_outbox_answered", "record_id", where="state IN ('PARKED', 'PUSHED')"),
     _partial("ix_outbox_finished", "finished_at", where="finished_at IS NOT NULL"),
     Index("ix_outbox_record", "record_id", "id"),
     sqlite_autoincrement=True,  # an id is never used twice, not even after a purge

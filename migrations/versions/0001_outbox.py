@@ -12,10 +12,11 @@ branch_labels = None
 depends_on = None
 
 WAITING = sa.text("state = 'PENDING' AND leased_until IS NULL")
+CLAIMABLE = sa.text("state = 'PENDING' AND leased_until IS NULL AND id > 0")
 PUSHED = sa.text("state = 'PUSHED' AND leased_until IS NULL")
 LEASED = sa.text("leased_until IS NOT NULL")
 FINISHED = sa.text("finished_at IS NOT NULL")
-BLOCKING = sa.text("state IN ('PARKED', 'PUSHED') AND parked_reason IN ('ambiguous', 'held', 'identity', 'in_doubt')")
+ANSWERED = sa.text("state IN ('PARKED', 'PUSHED')")
 
 
 def upgrade() -> None:
@@ -151,7 +152,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_outbox_blocking", ["record_id"], unique=False, sqlite_where=BLOCKING, postgresql_where=BLOCKING
+            "ix_outbox_answered", ["record_id"], unique=False, sqlite_where=ANSWERED, postgresql_where=ANSWERED
         )
         batch_op.create_index(
             "ix_outbox_finished", ["finished_at"], unique=False, sqlite_where=FINISHED, postgresql_where=FINISHED
@@ -163,8 +164,8 @@ def upgrade() -> None:
             "ix_outbox_pending",
             ["priority", "due_at", "id"],
             unique=False,
-            sqlite_where=WAITING,
-            postgresql_where=WAITING,
+            sqlite_where=CLAIMABLE,
+            postgresql_where=CLAIMABLE,
         )
         batch_op.create_index(
             "ix_outbox_pushed", ["priority", "due_at", "id"], unique=False, sqlite_where=PUSHED, postgresql_where=PUSHED
@@ -249,7 +250,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_outbox_pending")
         batch_op.drop_index("ix_outbox_lease")
         batch_op.drop_index("ix_outbox_finished")
-        batch_op.drop_index("ix_outbox_blocking")
+        batch_op.drop_index("ix_outbox_answered")
 
     op.drop_table("outbox")
     op.drop_table("link")
