@@ -52,7 +52,7 @@ class Code(StrEnum):
 _TEXTS: dict[Code, tuple[str, str, ParkedReason]] = {
     Code.MISSING_FIELD: ("{detail} is empty.", "Intake: fill it in; the next save tries again.", ParkedReason.BAD_DATA),
     Code.REJECTED_VALUE: (
-        "{detail} was not accepted.",
+        "This could not be used: {detail}.",
         "Intake: correct it; the next save tries again.",
         ParkedReason.BAD_DATA,
     ),

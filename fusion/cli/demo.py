@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from fusion.cli.migrate import migrate
 from fusion.cli.tables import STATE_STYLES, as_json
+from listener import log
 
 if TYPE_CHECKING:
     from fusion.standin.demo import Ending, Row
@@ -49,7 +49,7 @@ def command(
 async def _tell(view: _View, *, patients: int, seed: int, headed: bool) -> Ending:
     from fusion.standin.demo import Watching, demo
 
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    log.set_up(level="error")  # the table tells the story; a log line would tear it
     with view.live:
         return await demo(
             view.folder,
@@ -85,7 +85,7 @@ class _View:
         for case in cases:
             mine = [row for row in rows if row["record_id"] == case.record_id]
             last = mine[-1] if mine else None
-            steps = " ".join(_styled(row["state"]) for row in mine) if mine else "[dim]not ready[/dim]"
+            steps = " ".join(_styled(row) for row in mine) if mine else "[dim]not ready[/dim]"
             table.add_row(
                 case.record_id,
                 case.title,
@@ -96,7 +96,7 @@ class _View:
             )
         self.live.update(Group(table, *(Text(f"  {line}", style="dim") for line in self._said)))
 
-    async def end(self, box: Sandbox, ending: Ending) -> None:
+    async def end(self, box: Sandbox, ending: Ending, stopping: asyncio.Event) -> None:
         """The summary, and where to look further; with `--keep` all stays up until Ctrl-C."""
         self.live.stop()
         self.console.print(_summary(ending))
@@ -104,10 +104,7 @@ class _View:
             self.console.print(line, highlight=False, soft_wrap=True)
         if self._keep:
             self.console.print("\nCtrl-C ends it.")
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                return
+            await stopping.wait()
 
     def _where(self, box: Sandbox) -> list[str]:
         sqlite = self.url.startswith("sqlite:///")
@@ -128,8 +125,9 @@ class _View:
         return lines
 
 
-def _styled(state: str) -> str:
-    return f"[{STATE_STYLES[state]}]{state}[/]"
+def _styled(row: Row) -> str:
+    working = " ▸" if row["leased_until"] else ""
+    return f"[{STATE_STYLES[row['state']]}]{row['state']}{working}[/]"
 
 
 def _summary(ending: Ending) -> str:
@@ -138,7 +136,7 @@ def _summary(ending: Ending) -> str:
         "",
         f"[bold]{len(ending.cases)} intakes in {ending.seconds:.1f} s[/bold]: {figures['charts_created']} charts made, "
         f"{figures['rows_added']} rows added, {figures['forms_saved']} forms saved, "
-        f"{figures['log_ins']} log-in, {figures['screens_unlocked']} screens unlocked, "
+        f"{figures['log_ins']} log-in, {figures['screens_unlocked']} locked screen opened, "
         f"{figures['salesforce_writes']} writes to Salesforce.",
     ]
     if ending.ok:

@@ -38,7 +38,7 @@ def command(
         )
         for row in rows
     ]
-    columns = ("entry", "record", "state", "outcome", "portal id", "tries", "changes", "changed at (UTC)", "why")
+    columns = ("entry", "record", "state", "outcome", "portal id", "tries", "changes", "changed (UTC)", "why")
     show(table("Outbox", columns, shown), "  ".join(f"{name} {number}" for name, number in counts.items() if number))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fusion.cli.tables import as_json, show, styled, table
+from fusion.cli.tables import as_json, show, table
 from fusion.settings import load
 from listener import board
 from listener.database import Database
@@ -43,7 +43,7 @@ def command(
         for one in found["attempts"]
     ]
     show(
-        table(f"Entry {entry}", ("", ""), [(name, styled(value)) for name, value in facts]),
+        table(f"Entry {entry}", ("", ""), facts),
         table("Changes (names of fields only)", ("changed at", "kind", "heard by", "fields", "received"), changes),
         table("Attempts", ("began", "step", "fence", "ended", "outcome", "error", "message"), attempts),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,9 @@ STATE_STYLES = {
     "SUPERSEDED": "dim",
 }
 
+SENTENCES = frozenset({"why", "message", "fields", "meaning"})
+"""Columns that may go over several lines."""
+
 
 def as_json(value: Any) -> str:
     """JSON for a machine: moments in ISO 8601, keys in their order."""
@@ -28,7 +32,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     """A table with those headings; states in their colours, moments without date where they are of today."""
     made = Table(title=title, title_justify="left", header_style="bold", expand=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        # Only sentences may be folded: half an id is of no use.
+        made.add_column(column, overflow="fold", no_wrap=column not in SENTENCES)
     for row in rows:
         made.add_row(*(styled(cell) for cell in row))
     return made
@@ -39,6 +44,8 @@ def styled(cell: object) -> str:
     match cell:
         case None | "":
             return "[dim]–[/dim]"
+        case datetime() if cell.date() == datetime.now(UTC).date():
+            return f"{cell:%H:%M:%S}"
         case datetime():
             return f"{cell:%Y-%m-%d %H:%M:%S}"
         case str() if cell in STATE_STYLES:
@@ -49,7 +56,8 @@ def styled(cell: object) -> str:
 
 def show(*parts: object) -> None:
     """Print to the terminal."""
-    console = Console()
+    # Into a pipe or a file there is no width to keep to.
+    console = Console() if sys.stdout.isatty() else Console(width=200)
     for part in parts:
         console.print(part)
 

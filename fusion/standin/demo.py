@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -82,13 +82,13 @@ async def demo(
     seed: int,
     watching: Watching,
     environment: Mapping[str, str],
-    at_the_end: Callable[[Sandbox, Ending], Any] | None = None,
+    at_the_end: Callable[[Sandbox, Ending, asyncio.Event], Awaitable[None]] | None = None,
     limit: timedelta = timedelta(minutes=3),
 ) -> Ending:
     """Tell the story against that database, which must have its tables; `folder` takes ledgers, key and evidence.
 
-    `at_the_end` is awaited while all still runs. Raises `SetupError` as the app does, and `TimeoutError` when the story
-    does not come to its end in `limit`.
+    `at_the_end` is awaited while all still runs, with the event that stops it. Raises `SetupError` as the app does,
+    and `TimeoutError` when the story does not come to its end in `limit`.
     """
     told = story(patients=patients, seed=seed)
     async with sandbox(folder, poll_seconds=20.0) as box:
@@ -109,7 +109,7 @@ async def demo(
                 figures=_figures(box),
             )
             if at_the_end is not None:
-                await at_the_end(box, ending)
+                await at_the_end(box, ending, stopping)
         finally:
             stopping.set()
             await asyncio.gather(process, return_exceptions=True)
