@@ -1,7 +1,8 @@
 """Who is who among the processes, and who alone may hold a channel or a portal log-in.
 
 A process signs leases with host, boot, pid and start time, so that a later process on the same host can see that the
-signer is dead and need not wait for its leases to run out.
+signer is dead and need not wait for its leases to run out. To be taken for dead while alive is worse than waiting:
+where it cannot be known, as between two containers that share a host's name, nobody is dead.
 """
 
 from __future__ import annotations
@@ -25,22 +26,19 @@ _NOW = func.db_now()
 @cache
 def this_process() -> str:
     """`host/boot/pid/start`: the same for the whole life of the process, and never again."""
-    return _name(os.getpid(), psutil.Process().create_time())
+    pid = os.getpid()
+    return f"{socket.gethostname()}/{_boot()}/{pid}/{_started(pid)}"
 
 
 def is_dead_here(name: str) -> bool:
     """Whether that process ran on this host and is no more. False where we cannot know: on another host."""
-    host, boot, pid, start = _parts(name)
-    if host != socket.gethostname():
+    host, boot, pid, start = [*name.rsplit("/", 3), "", "", ""][:4]
+    if host != socket.gethostname() or not pid.isdigit():
         return False
-    if boot != _boot():
+    its, ours = boot.partition("."), _boot().partition(".")
+    if its[0] != ours[0]:
         return True
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != start
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False
+    return its[2] == ours[2] and _started(int(pid)) != start
 
 
 async def take(tx: Tx, name: str, *, lease: timedelta) -> str | None:
@@ -57,7 +55,9 @@ async def take(tx: Tx, name: str, *, lease: timedelta) -> str | None:
     # Where the row is new to both, the second comes to the conflict after the first has committed: it must not take.
     mine = (holder.c.worker == (found["worker"] if found else me)) | (holder.c.leased_until <= _NOW)
     kept = fresh.on_conflict_do_update(index_elements=["name"], set_=renewed, where=mine)
-    return None if (await tx.execute(kept)).rowcount == 1 else "another process that was a moment earlier"
+    # By what comes back: psycopg does not count the rows of an INSERT.
+    taken = (await tx.execute(kept.returning(holder.c.name))).first()
+    return None if taken else "another process that was a moment earlier"
 
 
 async def keep(tx: Tx, name: str, *, lease: timedelta) -> bool:
@@ -78,17 +78,29 @@ async def free_leases_of_the_dead(db: Database) -> int:
         return await outbox.expire_leases(tx, dead) if dead else 0
 
 
-def _name(pid: int, start: float) -> str:
-    return f"{socket.gethostname()}/{_boot()}/{pid}/{start:.2f}"
-
-
-def _parts(name: str) -> tuple[str, str, str, str]:
-    host, boot, pid, start = [*name.rsplit("/", 3), "", "", ""][:4]
-    return host, boot, pid if pid.isdigit() else "0", start
-
-
 @cache
 def _boot() -> str:
-    """What tells this boot of the machine from every other."""
-    file = Path("/proc/sys/kernel/random/boot_id")
-    return file.read_text().strip()[:8] if file.exists() else f"{int(psutil.boot_time())}"
+    """What tells this boot of the machine from every other, and after a dot, whose pids these are."""
+    file, pids = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    boot = file.read_text().strip()[:8] if file.exists() else f"{int(psutil.boot_time())}"
+    return f"{boot}.{pids.stat().st_ino}" if pids.exists() else boot
+
+
+def _started(pid: int) -> str | None:
+    """When the process began, in a form that never changes while it lives; None if it is no more.
+
+    On Linux in ticks since the boot (proc(5), "starttime"): the time of day that psutil makes of it moves with clocks.
+    """
+    file = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            # The name of the program stands in brackets and may hold anything.
+            fields = file.read_text("utf-8", errors="replace").rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return None if fields[0] in "ZX" else fields[19]
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None

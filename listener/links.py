@@ -49,7 +49,8 @@ async def make(tx: Tx, made: Link) -> None:
         set_={"identity": fresh.excluded.identity},
         where=link.c.portal_id == fresh.excluded.portal_id,
     )
-    if (await tx.execute(kept)).rowcount != 1:
+    # By what comes back: psycopg does not count the rows of an INSERT.
+    if (await tx.execute(kept.returning(link.c.record_id))).first() is None:
         raise Conflict(f"record {made.record_id} is linked to another chart already")
 
 

@@ -124,6 +124,7 @@ async def playing(folder: Path, url: str, seed: int, kills: int):
 
 @pytest.mark.story
 @pytest.mark.browser
+@pytest.mark.xdist_group("story")
 @pytest.mark.timeout(420)
 async def test_killed_ten_times_it_ends_with_the_ledgers_of_an_undisturbed_run(tmp_path: Path) -> None:
     seed = int(os.environ.get("FUSION_TEST_SEED", random.randrange(10**6)))
