@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import assert_never
@@ -21,8 +22,8 @@ from fusion.push import Desk, push
 from fusion.writeback import Answer
 from listener import gates, outbox
 from listener.database import Database
-from listener.entry import OutboxEntry, Outcome, ParkedReason, State, SyncResult, backoff
-from listener.errors import Conflict, EntryError, LeaseLost, Outage
+from listener.entry import CONFIRMED_NEW, OutboxEntry, Outcome, ParkedReason, State, SyncResult, backoff
+from listener.errors import Conflict, LeaseLost, Outage, SetupError, SyncError
 from listener.gates import Lane
 from listener.org import Org
 
@@ -69,94 +70,120 @@ class DrainReport:
     stopped_by: Outage | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """One claimed row while we work on it: `entry` as it was saved last, and what the gates are to hear of it.
+
+    `probing`: the shut lanes that it was let through to try; `heard`: the lanes that answered.
+    """
+
+    entry: OutboxEntry
+    hold: Hold
+    probing: frozenset[Lane] = frozenset()
+    heard: set[Lane] = field(default_factory=set)
+
+
 async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
-    """Work until nothing is due that may pass, or `stopping` is set; the entry in hand is finished first."""
+    """Work until nothing is due that may pass, or `stopping` is set; the entry in hand is finished first.
+
+    Raises `SetupError`, and `Outage` where the database does not answer.
+    """
     report = DrainReport()
     while not stopping.is_set():
-        # Read before the claim is sent: the lease is at least as young as this says.
-        known_at = time.monotonic()
-        entry = await claim(worker)
-        if entry is None:
+        turn = await claim(worker)
+        if turn is None:
             break
-        await _work(entry, worker, known_at, report)
+        await _work(turn, worker, report)
     return report
 
 
-async def claim(worker: Worker) -> OutboxEntry | None:
+async def claim(worker: Worker) -> Turn | None:
     """The next row whose lane lets it pass: first those that only wait to be told, since that is quick."""
     for stage, lanes in ((State.PUSHED, [Lane.SALESFORCE]), (State.PENDING, [Lane.SALESFORCE, Lane.PORTAL])):
         for _ in range(8):
             try:
-                entry = await _claim(worker, stage, lanes)
+                turn = await _claim(worker, stage, lanes)
             except Conflict:
                 continue  # two claims met on one record, or on one probe: look again
-            if entry is not None:
-                return entry
+            if turn is not None:
+                return turn
             break
     return None
 
 
-async def _claim(worker: Worker, stage: State, lanes: list[Lane]) -> OutboxEntry | None:
-    length = worker.limits.lease.length
+async def _claim(worker: Worker, stage: State, lanes: list[Lane]) -> Turn | None:
+    times = worker.limits.lease
+    # Read before the claim is sent: the lease is at least as young as this says.
+    known_at = time.monotonic()
     async with worker.db.writing() as tx:
         found = await gates.read(tx)
         if not all(found[lane].is_open or found[lane].may_probe for lane in lanes):
             return None
-        entry = await outbox.claim(tx, stage, worker=worker.name, lease=length)
-        if entry is not None:
-            for lane in lanes:
-                if not found[lane].is_open and not await gates.probe(tx, found[lane], lease=length):
-                    raise Conflict("another worker is probing")
-        return entry
+        entry = await outbox.claim(tx, stage, worker=worker.name, lease=times.length)
+        if entry is None:
+            return None
+        probing = frozenset(lane for lane in lanes if not found[lane].is_open)
+        for lane in probing:
+            if not await gates.probe(tx, found[lane], lease=times.length):
+                raise Conflict("another worker is probing")
+    return Turn(entry=entry, hold=Hold(worker.db, entry, known_at=known_at, times=times), probing=probing)
 
 
-async def _work(entry: OutboxEntry, worker: Worker, known_at: float, report: DrainReport) -> None:
-    began = time.monotonic()
+async def _work(turn: Turn, worker: Worker, report: DrainReport) -> None:
+    began, claimed = time.monotonic(), turn.entry
     try:
-        after = await _worked(entry, worker, known_at, report)
+        await _worked(turn, worker, report)
     except LeaseLost as lost:
         report.lost += 1
-        log.warning("lease lost", entry=entry.id, record=entry.record_id, fence=entry.fence, why=str(lost))
-        return
-    _count(after, report)
-    log.info(
-        "entry worked",
-        entry=after.id,
-        record=after.record_id,
-        state=after.state,
-        outcome=after.outcome,
-        code=after.code,
-        attempts=entry.attempts,
-        changes=after.changes,
-        portal_id=after.portal_id,
-        seconds=round(time.monotonic() - began, 3),
-    )
+        log.warning("lease lost", entry=claimed.id, record=claimed.record_id, fence=claimed.fence, why=str(lost))
+    else:
+        _count(turn.entry, report)
+        log.info(
+            "entry worked",
+            entry=claimed.id,
+            record=claimed.record_id,
+            state=turn.entry.state,
+            outcome=turn.entry.outcome,
+            code=turn.entry.code,
+            attempts=claimed.attempts,
+            changes=claimed.changes,
+            portal_id=turn.entry.portal_id,
+            seconds=round(time.monotonic() - began, 3),
+        )
+    await _tell_the_gates(turn, worker)
 
 
-async def _worked(entry: OutboxEntry, worker: Worker, known_at: float, report: DrainReport) -> OutboxEntry:
-    """The entry as it was let go of, saved. Raises `LeaseLost`, and `Outage` where the database does not answer."""
+async def _worked(turn: Turn, worker: Worker, report: DrainReport) -> None:
+    """Work the row until it is let go of. Raises `LeaseLost`, `SetupError`, and `Outage` of the database."""
     try:
-        if entry.state is State.PENDING:
-            entry = await _visit(entry, worker, known_at)
-        return await _tell(entry, worker)
+        if turn.entry.state is State.PENDING:
+            await _visit(turn, worker)
+        await _tell(turn, worker)
     except LeaseLost:
+        raise
+    except SetupError:
+        # Every row would fail in the same way, and none is to blame.
+        await _let_go(turn, worker, error="SetupError")
         raise
     except Outage as outage:
         report.stopped_by = outage
-        return await _outage(entry, outage, worker)
+        await _outage(turn, outage, worker)
     except asyncio.CancelledError:
         # Shutdown ran out of patience: not the row's fault. An intent, if there is one, stays.
-        await asyncio.shield(_save(entry, entry.released(), worker))
+        with suppress(SyncError):  # then the lease runs out by itself
+            await _let_go(turn, worker)
         raise
     except Exception as error:
-        return await _failed(entry, error, worker)
+        await _failed(turn, error, worker)
 
 
-async def _visit(entry: OutboxEntry, worker: Worker, known_at: float) -> OutboxEntry:
-    """The entry as PUSHED, saved, its lease kept for the write-back."""
+async def _visit(turn: Turn, worker: Worker) -> None:
+    """PENDING -> PUSHED, saved, the lease kept for the write-back."""
+    entry, hold = turn.entry, turn.hold
     if entry.attempts > worker.limits.portal_attempts:
-        return await _pushed(entry, _gave_up(entry), worker, error="GaveUp")
-    hold = Hold(worker.db, entry, known_at=known_at, times=worker.limits.lease)
+        # It was charged by claims that never came to an end: it takes its workers with it.
+        await _save(turn, entry.pushed(await _gave_up(turn)), worker, error="GaveUp")
+        return
     desk = Desk(
         org=worker.org,
         portal=worker.portal,
@@ -165,110 +192,127 @@ async def _visit(entry: OutboxEntry, worker: Worker, known_at: float) -> OutboxE
         about_to_save=hold.about_to_save,
         today=worker.today,
         look_again=worker.limits.look_again.total_seconds(),
+        heard=turn.heard,
     )
     async with hold.kept():
         result = await push(entry, desk)
-    after = await _pushed(entry, result, worker)
-    if result.outcome is not Outcome.SKIPPED:
-        await _opened(Lane.PORTAL, worker)
-    return after
+    await _save(turn, entry.pushed(result), worker)
 
 
-async def _tell(entry: OutboxEntry, worker: Worker) -> OutboxEntry:
-    """The entry as Salesforce left it: settled, parked, or waiting for the next try; saved."""
+async def _tell(turn: Turn, worker: Worker) -> None:
+    """PUSHED -> as Salesforce left it: settled, parked, or waiting for the next try; saved."""
+    entry, limit = turn.entry, worker.limits.writeback_attempts
+    if entry.attempts > limit:
+        code = Code.GAVE_UP
+        await _save(turn, entry.not_told(ParkedReason.NOT_TOLD, code=code, message=code.sentence()), worker, error=code)
+        return
     answers = await writeback.tell([entry], org=worker.org, own=worker.mapping.own, now=worker.clock())
+    if entry.outcome is not Outcome.SKIPPED:
+        turn.heard.add(Lane.SALESFORCE)
     told = answers[entry.id]
     match told.answer:
         case Answer.TOLD:
             after = entry.settled()
         case Answer.WILL_NOT:
             after = entry.not_told(told.reason, code=told.code, message=told.message)
-        case Answer.AGAIN if entry.attempts >= worker.limits.writeback_attempts:
+        case Answer.AGAIN if entry.attempts >= limit:
             after = entry.not_told(told.reason, code=told.code, message=told.message)
         case Answer.AGAIN:
             delay = backoff(max(1, entry.attempts), unit=worker.unit(), cap=timedelta(hours=1))
             after = entry.postponed(delay, code=entry.code, message=entry.message)
         case _:
             assert_never(told.answer)
-    await _save(entry, after, worker, error=None if told.answer is Answer.TOLD else told.code)
-    await _opened(Lane.SALESFORCE, worker)
-    return after
+    await _save(turn, after, worker, error=None if told.answer is Answer.TOLD else told.code)
 
 
-async def _outage(entry: OutboxEntry, outage: Outage, worker: Worker) -> OutboxEntry:
+async def _outage(turn: Turn, outage: Outage, worker: Worker) -> None:
     """Shut the lane's gate and give the row back as it was, attempt and all."""
-    log.warning("outage", entry=entry.id, lane=outage.lane, why=str(outage), hint=outage.hint)
+    log.warning("outage", entry=turn.entry.id, lane=outage.lane, why=str(outage), hint=outage.hint)
     if outage.lane is not None:
         lane = Lane(outage.lane)
+        turn.heard.discard(lane)
         async with worker.db.writing() as tx:
             failures = (await gates.read(tx))[lane].failures
             wait = gates.wait_after(failures, first=worker.limits.gate_first)
             if outage.retry_after is not None:
                 wait = max(wait, timedelta(seconds=outage.retry_after))
             await gates.shut(tx, lane, reason=f"{outage} {outage.hint}".strip(), wait=wait)
-    after = entry.released()
-    await _save(entry, after, worker, error="Outage")
-    return after
+    await _let_go(turn, worker, error="Outage")
 
 
-async def _failed(entry: OutboxEntry, error: Exception, worker: Worker) -> OutboxEntry:
+async def _let_go(turn: Turn, worker: Worker, error: str | None = None) -> None:
+    """Give the row back as it was, attempt and all."""
+    if turn.entry.leased:
+        await _save(turn, turn.entry.released(), worker, error=error)
+
+
+async def _failed(turn: Turn, error: Exception, worker: Worker) -> None:
     """Charge the attempt and try later; out of attempts, say so and let a person look."""
-    known = isinstance(error, EntryError | Conflict)
+    entry, name = turn.entry, type(error).__name__
+    known = isinstance(error, SyncError)
     log.log(30 if known else 40, "entry failed", entry=entry.id, record=entry.record_id, exc_info=error)
-    name = type(error).__name__
-    message = f"{error} {error.hint}".strip() if isinstance(error, EntryError | Conflict) else f"Unforeseen: {name}."
-    limit = worker.limits.portal_attempts if entry.state is State.PENDING else worker.limits.writeback_attempts
-    if entry.attempts < limit:
+    # A stranger's words may quote a patient.
+    message = f"{error} {error.hint}".strip() if isinstance(error, SyncError) else f"Unforeseen: {name}."
+    visiting = entry.state is State.PENDING
+    if entry.attempts < (worker.limits.portal_attempts if visiting else worker.limits.writeback_attempts):
         delay = backoff(max(1, entry.attempts), unit=worker.unit())
-        keeps_its_answer = entry.state is State.PUSHED
+        # A PUSHED row holds its answer there, and a row that a person resolved the decision.
+        keeps_its_code = not visiting or entry.code == CONFIRMED_NEW
         after = entry.postponed(
             delay,
-            code=entry.code if keeps_its_answer else name,
-            message=entry.message if keeps_its_answer else message,
+            code=entry.code if keeps_its_code else name,
+            message=message if visiting else entry.message,
         )
-        await _save(entry, after, worker, error=name)
-        return after
-    if entry.state is State.PENDING:
-        result = _gave_up(replace(entry, message=message))
+    elif visiting:
         # Salesforce is told in a claim of its own: PUSHED, lease dropped.
-        after = replace(entry.pushed(result), leased=False)
+        after = replace(entry.pushed(await _gave_up(turn)), leased=False)
     else:
         after = entry.not_told(ParkedReason.NOT_TOLD, code=name, message=message)
-    await _save(entry, after, worker, error=name)
-    return after
+    await _save(turn, after, worker, error=name)
 
 
-def _gave_up(entry: OutboxEntry) -> SyncResult:
-    code = Code.IN_DOUBT if entry.intent_fence is not None else Code.GAVE_UP
+async def _gave_up(turn: Turn) -> SyncResult:
+    code = Code.IN_DOUBT if await turn.hold.in_doubt() else Code.GAVE_UP
     return SyncResult(outcome=Outcome.FAILED, code=code, message=code.sentence(), reason=code.reason)
 
 
-async def _pushed(entry: OutboxEntry, result: SyncResult, worker: Worker, error: str | None = None) -> OutboxEntry:
-    after = entry.pushed(result)
-    await _save(entry, after, worker, error=error)
-    return after
+async def _save(turn: Turn, after: OutboxEntry, worker: Worker, error: str | None = None) -> None:
+    """Make it true, or raise `LeaseLost`. Who is cancelled meanwhile learns first what became of it."""
+    saving = asyncio.ensure_future(_saved(turn, after, worker, error))
+    try:
+        await asyncio.shield(saving)
+    except asyncio.CancelledError:
+        await asyncio.gather(saving, return_exceptions=True)
+        raise
 
 
-async def _save(before: OutboxEntry, after: OutboxEntry, worker: Worker, error: str | None = None) -> None:
-    """Make it true or raise `LeaseLost`. A change that comes in at that very moment is taken in by saving again."""
+async def _saved(turn: Turn, after: OutboxEntry, worker: Worker, error: str | None) -> None:
     for _ in range(8):
         try:
             async with worker.db.writing() as tx:
-                if not await outbox.save(tx, before, after, error=error):
-                    raise LeaseLost(f"entry {before.id} is no longer ours")
-            return
+                if not await outbox.save(tx, turn.entry, after, error=error):
+                    raise LeaseLost(f"entry {after.id} is no longer ours")
         except Conflict:
-            continue
-    raise LeaseLost(f"entry {before.id} could not be saved for changes that kept coming in")
+            continue  # a change came in at that very moment: saving again takes it in
+        turn.entry = after
+        return
+    raise LeaseLost(f"entry {after.id} could not be saved for changes that kept coming in")
 
 
-async def _opened(lane: Lane, worker: Worker) -> None:
+async def _tell_the_gates(turn: Turn, worker: Worker) -> None:
+    """Open the lanes that answered; where our probe came to no verdict, let the next row probe."""
     async with worker.db.reading() as tx:
-        gate = (await gates.read(tx))[lane]
-    if gate.state in ("shut", "probing"):
-        async with worker.db.writing() as tx:
+        found = await gates.read(tx)
+    answered = [lane for lane in turn.heard if found[lane].state in ("shut", "probing")]
+    undecided = [lane for lane in turn.probing - turn.heard if found[lane].state == "probing"]
+    if not answered and not undecided:
+        return
+    async with worker.db.writing() as tx:
+        for lane in answered:
             await gates.opened(tx, lane)
-        log.info("gate opened", lane=lane)
+            log.info("gate opened", lane=lane)
+        for lane in undecided:
+            await gates.probe(tx, found[lane], lease=timedelta(0))
 
 
 def _count(after: OutboxEntry, report: DrainReport) -> None:

@@ -38,14 +38,26 @@ class Hold:
         self._entry = entry
         self._known_at = known_at
         self._times = times
+        self._intended = False
 
     async def about_to_save(self) -> None:
         """Commit the intent, then make sure that we have not been away for too long; else `LeaseLost`."""
-        async with self._db.writing() as tx:
-            await outbox.intend(tx, self._entry)
+        # Also where the commit's answer is lost: the intent may be there.
+        self._intended = True
+        try:
+            async with self._db.writing() as tx:
+                await outbox.intend(tx, self._entry)
+        except Outage as outage:
+            # Whoever cannot know that the entry is his does not click. It is no outage of the portal's lane.
+            raise LeaseLost(f"entry {self._entry.id} cannot be known to be ours: {outage}", hint=outage.hint) from None
         # Half a lease: whoever takes over after a whole one finds our click, if any, long done.
         if time.monotonic() - self._known_at > self._times.length.total_seconds() / 2:
             raise LeaseLost(f"entry {self._entry.id}: too long since the last heartbeat to click safely")
+
+    async def in_doubt(self) -> bool:
+        """Whether a save that may have made a chart was begun, now or before, and no link says what became of it."""
+        begun = self._intended or self._entry.intent_fence is not None
+        return begun and await self.of_record(self._entry.record_id) is None
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:
@@ -66,20 +78,25 @@ class Hold:
                     return
 
         heart = asyncio.create_task(beat(), name=f"heartbeat of entry {self._entry.id}")
+        limit = asyncio.timeout(self._times.deadline.total_seconds())
         try:
-            async with asyncio.timeout(self._times.deadline.total_seconds()):
-                yield
+            try:
+                async with limit:
+                    yield
+            finally:
+                heart.cancel()
+                await asyncio.gather(heart, return_exceptions=True)
         except asyncio.CancelledError:
+            # Around the heart's end too: it may have cut us off at the very moment at which the body was through.
             if lost and body.uncancel() == 0:
                 raise lost[0] from None
             raise
         except TimeoutError:
+            if not limit.expired():
+                raise
             raise EntryError(
                 f"entry {self._entry.id} took longer than its deadline", hint="is the portal very slow just now?"
             ) from None
-        finally:
-            heart.cancel()
-            await asyncio.gather(heart, return_exceptions=True)
 
     async def _beat(self) -> bool:
         asked_at = time.monotonic()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from fusion.codes import Code
 from fusion.differences import differences
 from fusion.mapping import RecordMapping
 from fusion.matching import Decision, decide, grade, plausible
-from fusion.patient import Patient, Shown
+from fusion.patient import Identity, Patient, Shown
 from fusion.portal import AboutToSave, Portal, Refused
 from fusion.transforms import patient_from
 from listener.change import RecordId
@@ -53,7 +53,10 @@ class Links(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What a visit works with. `look_again`: seconds between two looks for a save that was cut off."""
+    """What a visit works with. `look_again`: seconds between two looks for a save that was cut off.
+
+    `heard` fills with the lanes that answered last when they were asked, for their gates.
+    """
 
     org: Org
     portal: Portal
@@ -62,6 +65,7 @@ class Desk:
     about_to_save: AboutToSave
     today: Callable[[], date]
     look_again: float = 5.0
+    heard: set[Lane] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,29 +77,39 @@ class _Chart:
     outcome: Outcome
 
 
+@dataclass(slots=True, kw_only=True)
+class _Doubt:
+    """Whether a click may have made a chart that nobody has seen since; an earlier holder's, or our own."""
+
+    open: bool
+
+
 async def push(entry: OutboxEntry, desk: Desk) -> SyncResult:
     """What came of the visit. Raises `Outage` (with its lane), `EntryError`, `LeaseLost` and `Conflict` only."""
+    doubt = _Doubt(open=entry.in_doubt)
     try:
-        patient = await _read(entry, desk)
+        patient = await _read(entry, doubt, desk)
         if isinstance(patient, SyncResult):
             return patient
-        chart = await _chart_of(patient, entry, desk)
+        is_new = entry.code == CONFIRMED_NEW and patient.portal_id is None and not doubt.open
+        chart = await (_created if is_new else _chart_of)(patient, doubt, desk)
         return await _bring_up_to_date(patient, chart, desk)
     except Refused as refused:
-        return _refusal(refused, unanswered=await _unanswered(entry, desk))
+        return _refusal(refused, in_doubt=doubt.open)
 
 
-async def _read(entry: OutboxEntry, desk: Desk) -> Patient | SyncResult:
+async def _read(entry: OutboxEntry, doubt: _Doubt, desk: Desk) -> Patient | SyncResult:
     """The patient as of now, or the result if there is nothing to do for the portal."""
-    with on_lane(Lane.SALESFORCE):
+    with on_lane(Lane.SALESFORCE, desk.heard):
         found = await desk.org.read(entry.object_name, [entry.record_id], desk.mapping.reads)
     link = await desk.links.of_record(entry.record_id)
+    doubt.open = doubt.open and link is None
     record = found.get(entry.record_id)
     gone = record is None or record.get("IsDeleted")
     if gone and link is not None:
         raise Refused(Code.DELETED_IN_SALESFORCE)
     if record is None or gone or not record.get(desk.mapping.ready_field):
-        if await _unanswered(entry, desk):
+        if doubt.open:
             raise Refused(Code.IN_DOUBT)
         return SyncResult(outcome=Outcome.SKIPPED, message=_GONE if gone else _NOT_READY)
 
@@ -106,22 +120,20 @@ async def _read(entry: OutboxEntry, desk: Desk) -> Patient | SyncResult:
     return patient_from(record, desk.mapping, record_id=entry.record_id, portal_id=portal_id, today=desk.today())
 
 
-async def _chart_of(patient: Patient, entry: OutboxEntry, desk: Desk) -> _Chart:
+async def _chart_of(patient: Patient, doubt: _Doubt, desk: Desk) -> _Chart:
     """The one chart that is this patient's: the linked one, else a certain match, else a new one."""
     if patient.portal_id is not None:
         return await _linked(patient, patient.portal_id, desk)
-    if entry.code == CONFIRMED_NEW and not entry.in_doubt:
-        return await _created(patient, desk)
-    decision = await _look(patient, desk, cut_off=entry.in_doubt)
-    if entry.in_doubt and decision.portal_id is None and not decision.candidates:
+    decision = await _look(patient, desk, cut_off=doubt.open)
+    if doubt.open and decision.is_new:
         # A search index may lag behind a save. Only when a second look shows nothing is the save surely absent.
         await asyncio.sleep(desk.look_again)
         decision = await _look(patient, desk, cut_off=True)
     if decision.portal_id is not None:
-        return await _matched(patient, decision.portal_id, entry, desk)
+        return await _matched(patient, decision.portal_id, doubt, desk)
     if decision.candidates:
-        raise Refused(Code.IN_DOUBT if entry.in_doubt else Code.AMBIGUOUS_MATCH)
-    return await _created(patient, desk)
+        raise Refused(Code.IN_DOUBT if doubt.open else Code.AMBIGUOUS_MATCH)
+    return await _created(patient, doubt, desk)
 
 
 async def _linked(patient: Patient, portal_id: str, desk: Desk) -> _Chart:
@@ -129,19 +141,21 @@ async def _linked(patient: Patient, portal_id: str, desk: Desk) -> _Chart:
     if shown is None:
         raise Refused(Code.CHART_NOT_FOUND)
     link = await desk.links.of_record(patient.record_id)
-    if not shown.identity.agrees_with(patient.identity):
-        # A corrected name or birth date: then the chart still shows what we saw there last.
-        known = link.identity if link and link.portal_id == portal_id else None
-        if known is None or not await identity.is_of(shown.identity, known):
-            raise Refused(Code.IDENTITY_MISMATCH)
+    how = link.how if link else "matched"
+    # A corrected name or birth date: then the chart still shows what we saw there last.
+    digest = link.identity if link else None
+    as_last_seen = digest is not None and await identity.is_of(shown.identity, digest)
+    if not as_last_seen and not shown.identity.agrees_with(patient.identity):
+        raise Refused(Code.IDENTITY_MISMATCH)
     if link is None:
         await _owned_by_nobody_else(patient, portal_id, desk)
-        await _keep(patient, shown, "matched", desk)
-    return _Chart(shown=shown, how=link.how if link else "matched", outcome=Outcome.UPDATED)
+    if not as_last_seen:
+        await _keep(patient, portal_id, shown.identity, how, desk)
+    return _Chart(shown=shown, how=how, outcome=Outcome.UPDATED)
 
 
 async def _look(patient: Patient, desk: Desk, *, cut_off: bool) -> Decision:
-    with on_lane(Lane.PORTAL):
+    with on_lane(Lane.PORTAL, desk.heard):
         hits = [hit for hit in await desk.portal.find(patient) if plausible(patient, hit)]
     if len(hits) > _CHARTS_OPENED:
         raise Refused(Code.AMBIGUOUS_MATCH, "more charts than we compare could be this patient")
@@ -153,7 +167,7 @@ async def _look(patient: Patient, desk: Desk, *, cut_off: bool) -> Decision:
     return decide(graded, cut_off=cut_off)
 
 
-async def _matched(patient: Patient, portal_id: str, entry: OutboxEntry, desk: Desk) -> _Chart:
+async def _matched(patient: Patient, portal_id: str, doubt: _Doubt, desk: Desk) -> _Chart:
     await _owned_by_nobody_else(patient, portal_id, desk)
     shown = await _open(portal_id, desk)
     if shown is None:
@@ -161,18 +175,33 @@ async def _matched(patient: Patient, portal_id: str, entry: OutboxEntry, desk: D
     if not shown.identity.agrees_with(patient.identity):
         raise Refused(Code.IDENTITY_MISMATCH)
     # Before our intent to create there was no such chart; the one that is there now is what was cut off.
-    how, outcome = ("created", Outcome.CREATED) if entry.in_doubt else ("matched", Outcome.LINKED)
-    await _keep(patient, shown, how, desk)
+    how, outcome = ("created", Outcome.CREATED) if doubt.open else ("matched", Outcome.LINKED)
+    await _keep(patient, portal_id, shown.identity, how, desk)
+    doubt.open = False
     return _Chart(shown=shown, how=how, outcome=outcome)
 
 
-async def _created(patient: Patient, desk: Desk) -> _Chart:
-    with on_lane(Lane.PORTAL):
-        portal_id = await desk.portal.create(patient, about_to_save=desk.about_to_save)
+async def _created(patient: Patient, doubt: _Doubt, desk: Desk) -> _Chart:
+    async def about_to_save() -> None:
+        await desk.about_to_save()
+        doubt.open = True
+
+    doubt.open = False
+    try:
+        with on_lane(Lane.PORTAL, desk.heard):
+            portal_id = await desk.portal.create(patient, about_to_save=about_to_save)
+    except Refused as refused:
+        # The portal said no, so there is no chart. But a page that we could not read may have meant yes.
+        doubt.open = doubt.open and refused.code.reason is ParkedReason.EXHAUSTED
+        raise
+    # Before anything else can fail: a chart whose id we know is never made again.
+    await _keep(patient, portal_id, patient.identity, "created", desk)
+    doubt.open = False
     shown = await _open(portal_id, desk)
-    if shown is None or not shown.identity.agrees_with(patient.identity):
-        raise EntryError(f"the new chart {portal_id} does not show what was saved", hint="it is looked for again")
-    await _keep(patient, shown, "created", desk)
+    if shown is None:
+        raise EntryError(f"the new chart {portal_id} cannot be opened yet", hint="it is opened again later")
+    if not shown.identity.agrees_with(patient.identity):
+        raise Refused(Code.IDENTITY_MISMATCH)
     return _Chart(shown=shown, how="created", outcome=Outcome.CREATED)
 
 
@@ -182,20 +211,22 @@ async def _bring_up_to_date(patient: Patient, chart: _Chart, desk: Desk) -> Sync
     if not edits:
         same = Outcome.UNCHANGED if chart.outcome is Outcome.UPDATED else chart.outcome
         return SyncResult(outcome=same, portal_id=portal_id)
-    with on_lane(Lane.PORTAL):
+    with on_lane(Lane.PORTAL, desk.heard):
         shown = await desk.portal.update(
             portal_id, edits, expect=chart.shown.identity, about_to_save=desk.about_to_save
         )
+    if shown.portal_id != portal_id:
+        raise Refused(Code.IDENTITY_MISMATCH)
+    if shown.identity.agrees_with(patient.identity) and not shown.identity.agrees_with(chart.shown.identity):
+        await _keep(patient, portal_id, shown.identity, chart.how, desk)
     left = sorted({field.value for edit in differences(shown, patient, policy) for field in edit.values})
     if left:
         raise EntryError(f"chart {portal_id} does not show what was saved: {', '.join(left)}", hint=Code.NOT_SAVED.fix)
-    if not shown.identity.agrees_with(chart.shown.identity):
-        await _keep(patient, shown, chart.how, desk)
     return SyncResult(outcome=chart.outcome, portal_id=portal_id)
 
 
 async def _open(portal_id: str, desk: Desk) -> Shown | None:
-    with on_lane(Lane.PORTAL):
+    with on_lane(Lane.PORTAL, desk.heard):
         shown = await desk.portal.read(portal_id)
     if shown is not None and shown.portal_id != portal_id:
         raise Refused(Code.IDENTITY_MISMATCH)
@@ -208,19 +239,14 @@ async def _owned_by_nobody_else(patient: Patient, portal_id: str, desk: Desk) ->
         raise Refused(Code.LINKED_ELSEWHERE)
 
 
-async def _keep(patient: Patient, shown: Shown, how: str, desk: Desk) -> None:
-    seen = await identity.digest_of(shown.identity)
-    await desk.links.keep(Link(record_id=patient.record_id, portal_id=shown.portal_id, how=how, identity=seen))
+async def _keep(patient: Patient, portal_id: str, seen: Identity, how: str, desk: Desk) -> None:
+    digest = await identity.digest_of(seen)
+    await desk.links.keep(Link(record_id=patient.record_id, portal_id=portal_id, how=how, identity=digest))
 
 
-async def _unanswered(entry: OutboxEntry, desk: Desk) -> bool:
-    """Whether a save that may have made a chart was cut off, and nothing since has shown what became of it."""
-    return entry.in_doubt and await desk.links.of_record(entry.record_id) is None
-
-
-def _refusal(refused: Refused, *, unanswered: bool) -> SyncResult:
+def _refusal(refused: Refused, *, in_doubt: bool) -> SyncResult:
     # A change of the record must not push aside the question whether there is a chart already.
-    reason = ParkedReason.IN_DOUBT if unanswered and not refused.code.reason.blocks else refused.code.reason
+    reason = ParkedReason.IN_DOUBT if in_doubt and not refused.code.reason.blocks else refused.code.reason
     return SyncResult(
         outcome=Outcome.REFUSED,
         code=refused.code,
@@ -231,10 +257,16 @@ def _refusal(refused: Refused, *, unanswered: bool) -> SyncResult:
 
 
 @contextmanager
-def on_lane(lane: Lane) -> Iterator[None]:
-    """Say whose outage it is, for the gate that is to be shut."""
+def on_lane(lane: Lane, heard: set[Lane] | None = None) -> Iterator[None]:
+    """Say whose outage it is, for the gate that is to be shut; note in `heard` who answered, be it with a no."""
+    heard = set() if heard is None else heard
     try:
         yield
     except Outage as outage:
         outage.lane = lane
+        heard.discard(lane)
         raise
+    except Refused:
+        heard.add(lane)
+        raise
+    heard.add(lane)

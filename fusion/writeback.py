@@ -68,15 +68,19 @@ async def tell(entries: Sequence[OutboxEntry], *, org: Org, own: OwnFields, now:
         if record is None or record.get("IsDeleted"):
             told[entry.id] = Told(answer=Answer.TOLD)
             continue
-        if _holds_another_id(entry, record, own):
-            told[entry.id] = _another_id()
         if wanted := fields_for(entry, record, own, now=now):
             values[entry.record_id] = wanted
     errors: Mapping[RecordId, RecordError | None] = {}
     if values:
         with on_lane(Lane.SALESFORCE):
             errors = await org.update(object_name, values)
-    return {entry.id: _answer(errors.get(entry.record_id)) for entry in entries} | told
+    for entry in entries:
+        if entry.id in told:
+            continue
+        answer = _answer(errors[entry.record_id] if entry.record_id in values else None)
+        other = answer.answer is Answer.TOLD and _holds_another_id(entry, records[entry.record_id], own)
+        told[entry.id] = _another_id() if other else answer
+    return told
 
 
 def fields_for(entry: OutboxEntry, record: Record, own: OwnFields, *, now: datetime) -> dict[str, Any]:
