@@ -68,7 +68,9 @@ async def read(tx: Tx) -> Mapping[Lane, Gate]:
 
 
 async def probe(tx: Tx, before: Gate, *, lease: timedelta) -> bool:
-    """Whether we are the one that may probe; nobody else may for the time of a lease."""
+    """Whether we are the one that may probe; nobody else may for the time of a lease. Never where a person paused."""
+    if before.state not in ("shut", "probing"):
+        return False
     mine = (gate.c.lane == before.lane, gate.c.state == before.state, gate.c.until == before.until)
     taken = update(gate).where(*mine).values(state="probing", until=func.db_after(lease.total_seconds()))
     return (await tx.execute(taken)).rowcount == 1
@@ -112,5 +114,5 @@ async def resume(tx: Tx, lane: Lane, *, actor: str) -> None:
 
 
 def wait_after(failures: int, *, first: timedelta, cap: timedelta = timedelta(minutes=15)) -> timedelta:
-    """How long a gate stays shut after its n-th failure in a row: `first`, doubling, up to `cap`."""
+    """How long a gate stays shut now, after that many earlier failures in a row: `first`, doubling, up to `cap`."""
     return min(cap, first * (1 << min(failures, 20)))

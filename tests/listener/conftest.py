@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,12 +22,23 @@ def shared_postgres(postgres: Postgres, migrated_postgres: str) -> Iterator[str]
     postgres.drop(name)
 
 
+@pytest.fixture
+def quick_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: a commit on a disk waits for it, and these tests commit a lot."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory, prefix="outbox-test-") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+async def db(request: pytest.FixtureRequest, quick_folder: Path) -> AsyncIterator[Database]:
     """A database with all tables and nothing in them; each test runs on both."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "outbox.db")
-        database = Database(f"sqlite:///{tmp_path / 'outbox.db'}")
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), quick_folder / "outbox.db")
+        database = Database(f"sqlite:///{quick_folder / 'outbox.db'}")
     else:
         database = Database(request.getfixturevalue("shared_postgres"))
         async with database.writing() as tx:
