@@ -69,7 +69,7 @@ class _View:
         self.console = console
         self.folder = folder
         self.url = url
-        self.live = Live(console=console, refresh_per_second=8, transient=False)
+        self.live = Live(console=console, refresh_per_second=4, transient=False)
         self._keep = keep
         self._said: list[str] = []
 

@@ -38,15 +38,14 @@ async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> None:
     wanted = [
         (entry, shown(entry, values[field], tab.pack.forms)) for field, entry in spec.fields.items() if field in values
     ]
-    await _all_there(tab, form, [entry for entry, _ in wanted])
     for _ in range(_TRIES):
         wrong = await _not_shown(tab, form, wanted)
         if not wrong:
             return
-        for entry, text in wrong:
-            await enter(tab, form, entry, text)
+        for entry, text, now in wrong:
+            await enter(tab, form, entry, text, empty=not now)
     if left := await _not_shown(tab, form, wanted):
-        raise Refused(Code.NOT_SAVED, ", ".join(entry.label for entry, _ in left))
+        raise Refused(Code.NOT_SAVED, ", ".join(entry.label for entry, _, _ in left))
 
 
 async def save(
@@ -65,8 +64,8 @@ async def save(
     `about_to_save` raises, before the click.
     """
     button = tab.visible(spec.save, form)
-    await tab.first_of({"it": button}, expected=spec.save[0].says)
     if await tab.first_of_soon({"awake": button.and_(form.locator(":enabled"))}, within=_WAKES_UP) is None:
+        await tab.first_of({"it": button}, expected=spec.save[0].says)
         return False
     await tab.clear()
     await about_to_save()
@@ -96,19 +95,22 @@ def _complaint(tab: Tab, spec: FormSpec, message: str) -> Exception:
     return Refused(Code.REJECTED_VALUE, ", ".join(labels) or f"something after {spec.save[0].says}")
 
 
-async def _all_there(tab: Tab, form: Locator, entries: list[Entry]) -> None:
-    boxes = [tab.all_of(entry.box, form).filter(visible=True) for entry in entries]
-    for entry, box, count in zip(entries, boxes, await asyncio.gather(*(box.count() for box in boxes)), strict=True):
-        if count == 0:
-            await tab.first_of({"it": box.first}, expected=f'"{entry.label}"')
-        if count > 1:
-            raise Refused(Code.PORTAL_CHANGED, f'expected one "{entry.label}"')
-
-
-async def _not_shown(tab: Tab, form: Locator, wanted: list[tuple[Entry, str]]) -> list[tuple[Entry, str]]:
-    texts = await asyncio.gather(*(showing(tab, form, entry) for entry, _ in wanted))
+async def _not_shown(tab: Tab, form: Locator, wanted: list[tuple[Entry, str]]) -> list[tuple[Entry, str, str]]:
+    """The fields that show something else than wanted, with what they show."""
+    texts = await asyncio.gather(*(_one_shown(tab, form, entry) for entry, _ in wanted))
     return [
-        (entry, text)
+        (entry, text, now)
         for (entry, text), now in zip(wanted, texts, strict=True)
         if not same(entry, now, text, tab.pack.forms)
     ]
+
+
+async def _one_shown(tab: Tab, form: Locator, entry: Entry) -> str:
+    """What the field shows; waits for it to be there. Raises Refused (`PORTAL_CHANGED`) unless there is just one."""
+    texts = await showing(tab, form, entry)
+    if not texts:
+        await tab.first_of({"it": tab.visible(entry.box, form)}, expected=f'"{entry.label}"')
+        texts = await showing(tab, form, entry)
+    if len(texts) != 1:
+        raise Refused(Code.PORTAL_CHANGED, f'expected one "{entry.label}"')
+    return texts[0]

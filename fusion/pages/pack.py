@@ -198,17 +198,19 @@ class Stop(_Data):
 
 
 class Login(_Data):
-    """The log-in page, which may come up at any time."""
+    """The log-in page, which may come up at any time. `alert`: where it answers, in whatever words."""
 
     sign: Spots
+    alert: Spots
     steps: tuple[Step, ...]
     stops: tuple[Stop, ...]
 
 
 class Lock(_Data):
-    """The locked screen over the page."""
+    """The locked screen over the page. `alert`: where it answers, in whatever words."""
 
     sign: Spots
+    alert: Spots
     password: Spots
     submit: Spots
     stops: tuple[Stop, ...]

@@ -7,6 +7,7 @@ on the page calls `clear` before.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import time
@@ -27,12 +28,10 @@ from fusion.portal import Refused
 from listener.errors import EntryError, Outage
 
 UNLOCKED = "(unlocked)"
-"""State returned by `first_of` when it was asked to say that a lock came in between."""
+"""State of `first_of_soon` when a lock came in between, and was opened."""
 
 _NO_EVIDENCE = "the portal gave no evidence of the save"
 _LOOK_AGAIN = "the chart is looked at again before anything is written"
-
-
 _LOOK = 0.45
 """Seconds for one call that waits, within which Playwright looks every 50 ms."""
 
@@ -63,7 +62,7 @@ class Tab:
         self.pack = pack
         self.door = door
         self.patience = patience
-        self.wire = Wire(page)
+        self.wire = Wire(page, base)
         self.pending = False
         self.saves = 0
         self.native_dialog = False
@@ -131,6 +130,10 @@ class Tab:
     ) -> str | None:
         """The same; but None if nothing comes, and `UNLOCKED` if a lock was opened before anything came."""
         began = time.monotonic()
+        # Mostly it is there already, and counting costs a fraction of waiting.
+        locked, *there = await asyncio.gather(self._lock.count(), *(one.count() for one in states.values()))
+        if not locked and any(there):
+            return next(name for name, number in zip(states, there, strict=True) if number)
         any_of_them = reduce(lambda one, other: one.or_(other), [*states.values(), *self._in_the_way(at_login)]).first
         while (left := within - (time.monotonic() - began)) > 0:
             self._watching = True
@@ -205,8 +208,8 @@ class Tab:
                 response = await self.page.goto(url, wait_until="commit", timeout=self.patience.page * 1000)
         except PlaywrightTimeout:
             raise Outage(f"the portal did not answer within {self.patience.page:g} s", hint="is it slow?") from None
-        except PlaywrightError:
-            if self.page.is_closed():
+        except PlaywrightError as broken:
+            if "net::" not in broken.message:
                 raise
             raise Outage("the portal cannot be reached", hint="is PORTAL_URL reachable from this host?") from None
         if response is not None and response.status >= 500:

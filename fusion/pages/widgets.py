@@ -17,10 +17,16 @@ from fusion.portal import Refused
 
 _BY_KEYS = (Kind.DATE, Kind.PHONE, Kind.SSN)
 _TRIES = 3
+_TYPED = "boxes => boxes.map((box) => box.value ?? '')"
+_CHOSEN = "boxes => boxes.map((box) => box.selectedOptions?.[0]?.label ?? '')"
+_OFFERED = "boxes => [...(boxes[0]?.options ?? [])].map((option) => option.label)"
 
 
-async def enter(tab: Tab, form: Locator, entry: Entry, text: str) -> None:
-    """Put *text*, as the portal writes it, into the field. Raises Refused (`UNKNOWN_OPTION`) if no option has it."""
+async def enter(tab: Tab, form: Locator, entry: Entry, text: str, *, empty: bool) -> None:
+    """Put *text*, as the portal writes it, into the field, which is known to be *empty* or else is emptied first.
+
+    Raises Refused (`UNKNOWN_OPTION`) if no option has it.
+    """
     box = tab.visible(entry.box, form)
     wait = tab.patience.action * 1000
     match entry.kind:
@@ -29,31 +35,32 @@ async def enter(tab: Tab, form: Locator, entry: Entry, text: str) -> None:
         case Kind.TYPEAHEAD:
             await _choose(tab, form, box, entry, text)
         case _ if (entry.gesture or ("keys" if entry.kind in _BY_KEYS else "fill")) == "keys":
-            await _press(tab, box, keys(entry, text))
+            await _press(tab, box, keys(entry, text), empty=empty)
         case _:
             await box.fill(text, timeout=wait)
     await box.press("Tab", timeout=wait)
 
 
-async def showing(tab: Tab, form: Locator, entry: Entry) -> str:
-    """What the field shows now: the text in it, or the name of the option that is chosen."""
-    box = tab.visible(entry.box, form)
-    if entry.kind is Kind.SELECT:
-        chosen: str = await box.evaluate("box => box.selectedOptions[0]?.label ?? ''")
-        return chosen
-    return await box.input_value(timeout=tab.patience.action * 1000)
+async def showing(tab: Tab, form: Locator, entry: Entry) -> list[str]:
+    """What the field shows now: the text in it, or the name of the option that is chosen. One text for each visible
+    field that goes by this entry; a form in order has one."""
+    boxes = tab.all_of(entry.box, form).filter(visible=True)
+    # All in one call, without waiting: `evaluate` would take three, and a visit asks some fifty times.
+    texts: list[str] = await boxes.evaluate_all(_CHOSEN if entry.kind is Kind.SELECT else _TYPED)
+    return texts
 
 
-async def _press(tab: Tab, box: Locator, text: str) -> None:
+async def _press(tab: Tab, box: Locator, text: str, *, empty: bool = False) -> None:
     wait = tab.patience.action * 1000
-    await box.press("ControlOrMeta+a", timeout=wait)
-    await box.press("Delete", timeout=wait)
+    if not empty:
+        await box.press("ControlOrMeta+a", timeout=wait)
+        await box.press("Delete", timeout=wait)
     # On the element, not on the keyboard: the lock may take the focus between two keys.
     await box.press_sequentially(text, timeout=wait + 100 * len(text))
 
 
 async def _select(tab: Tab, box: Locator, entry: Entry, text: str) -> None:
-    offered: list[str] = await box.evaluate("box => [...box.options].map((option) => option.label)")
+    offered: list[str] = await box.evaluate_all(_OFFERED)
     # The portal may itself write an option by one of its other names.
     index = next((at for at, name in enumerate(offered) if folded(option_named(entry, name)) == folded(text)), None)
     if index is None:

@@ -8,12 +8,16 @@ from __future__ import annotations
 from playwright.async_api import Page, Request, Response
 
 _UNAVAILABLE = (429, 502, 503, 504)
+_THAT_MATTER = ("document", "fetch", "script", "xhr")
+"""Kinds of requests that a page cannot do without; a stream of events, for one, never ends."""
 
 
 class Wire:
-    """The traffic of one page since the last `reset`."""
+    """The traffic of one page with the portal itself since the last `reset`."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, base: str) -> None:
+        """*base*: the portal's address; what a page asks of others does not count."""
+        self._base = base
         self._open: set[Request] = set()
         self.status: int | None = None
         self.retry_after: float | None = None
@@ -41,19 +45,23 @@ class Wire:
         return self.broken or self.status in _UNAVAILABLE
 
     def _sent(self, request: Request) -> None:
-        self._open.add(request)
+        if self._matters(request):
+            self._open.add(request)
 
     def _failed(self, request: Request) -> None:
         self._open.discard(request)
         # What a navigation cuts off is not the portal's failure.
-        if "ERR_ABORTED" not in (request.failure or ""):
+        if self._matters(request) and "ERR_ABORTED" not in (request.failure or ""):
             self.broken = True
 
     def _answered(self, response: Response) -> None:
         self._open.discard(response.request)
-        if response.status >= 500 or response.status == 429:
+        if self._matters(response.request) and (response.status >= 500 or response.status == 429):
             self.status = response.status
             self.retry_after = seconds(response.headers.get("retry-after"))
+
+    def _matters(self, request: Request) -> bool:
+        return request.resource_type in _THAT_MATTER and request.url.startswith(self._base)
 
 
 def seconds(retry_after: str | None) -> float | None:

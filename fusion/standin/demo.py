@@ -29,7 +29,7 @@ _QUICK = {
     # A story is short: what waits half a minute in a clinic waits a second here.
     "FUSION_SYNC_SETTLE_SECONDS": "0.7",
     "FUSION_SYNC_POLL_SECONDS": "0.3",
-    "FUSION_SYNC_GATE_SECONDS": "1",
+    "FUSION_SYNC_GATE_SECONDS": "0.5",
     "FUSION_SYNC_LOOK_AGAIN_SECONDS": "1",
     "FUSION_SYNC_OPS_PORT": "0",
     "FUSION_SYNC_LOG_LEVEL": "error",
@@ -147,7 +147,7 @@ async def play(
                 await _heard(case, rows, db)
             elif not waiting and len(at_rest) == len(told.cases):
                 return rows
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.25)
 
 
 def _still_well(process: asyncio.Task[None]) -> None:

@@ -122,5 +122,5 @@ def _lock_the_screen(case: Case, box: Sandbox) -> None:
 
 def _salesforce_is_out(case: Case, box: Sandbox) -> None:
     body = "<html><body>Service Unavailable</body></html>"
-    box.org.faults.add(Fault(path=TOLD, method="PATCH", contains=case.record_id, times=3, status=503, body=body))
+    box.org.faults.add(Fault(path=TOLD, method="PATCH", contains=case.record_id, times=2, status=503, body=body))
     case.change(box, Guardian_Email__c="new.address@example.com")
