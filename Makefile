@@ -24,7 +24,8 @@ types: .make/venv ## mypy --strict
 contracts: .make/venv ## who may import whom
 	$(VENV)/lint-imports --no-logo
 
-# Two browsers at a time are what two cores carry; tests that tell a story stay on one worker.
+# Two browsers at a time are what two cores carry. loadgroup hands tests out one by one: stories take minutes, the rest
+# a moment, and any other way one worker would get all the stories.
 unit: .make/venv .make/chromium ## all tests; ARGS="-k twins", WORKERS=4
 	$(VENV)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 

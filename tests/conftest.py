@@ -34,10 +34,7 @@ sys.addaudithook(_stay_on_this_machine)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Stories first, since they take longest, and one at a time: each starts browsers and processes of its own."""
-    for item in items:
-        if item.get_closest_marker("story"):
-            item.add_marker(pytest.mark.xdist_group("story"))
+    """Stories first: they take longest, and what begins last must not be what everything waits for."""
     items.sort(key=lambda item: item.get_closest_marker("story") is None)
 
 
