@@ -54,12 +54,12 @@ class FieldDescription:
     name: str
     label: str
     type: str
-    updateable: bool
-    nillable: bool
-    unique: bool
-    encrypted: bool
-    restricted: bool
     length: int
+    updateable: bool
+    nillable: bool = True
+    unique: bool = False
+    encrypted: bool = False
+    restricted: bool = False
     options: tuple[str, ...] = ()
 
 

@@ -69,8 +69,8 @@ class FakeOrg:
 
     async def describe(self, object_name: str) -> dict[str, FieldDescription]:
         self._answer(object_name, ())
-        flags = {"updateable": True, "nillable": True, "unique": False, "encrypted": False, "restricted": False}
-        return {n: FieldDescription(name=n, label=n, type="string", length=255, **flags) for n in self._fields or ()}
+        names = self._fields or ()
+        return {n: FieldDescription(name=n, label=n, type="string", length=255, updateable=True) for n in names}
 
     async def user_id(self) -> str:
         return "005000000000001AAA"
@@ -78,6 +78,6 @@ class FakeOrg:
     def _answer(self, object_name: str, fields: Sequence[str]) -> None:
         if self.outages:
             raise self.outages.pop(0)
-        missing = [name for name in fields if self._fields and name not in self._fields]
+        missing = [n for n in fields if self._fields and n not in self._fields]
         if missing or object_name == "Nothing__c":
             raise SetupError(f"Salesforce has no {object_name}.{missing[:1]} for this user", hint="the permission set?")
