@@ -84,14 +84,14 @@ class WebPortal:
 
     @classmethod
     def from_settings(cls, portal: PortalSettings, sync: SyncSettings, *, executable: str | None = None) -> Self:
-        """As the settings say; *executable* is used where they name no browser."""
+        """As the settings say; *executable* is the browser that was found, by name or without."""
         return cls(
             url=str(portal.url),
             username=portal.username,
             password=portal.password,
             pack=load_pack(sync.pack),
             evidence=portal.evidence_dir,
-            executable=sync.browser or executable,
+            executable=executable or sync.browser,
             headed=sync.headed,
             patience=Patience(page=portal.page_seconds, action=portal.action_seconds, save=portal.save_seconds),
         )
@@ -111,9 +111,7 @@ class WebPortal:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self._browser is not None:
-            with contextlib.suppress(PlaywrightError):
-                await self._browser.close()
+        await self._quit()
         if self._playwright is not None:
             await self._playwright.stop()
 
@@ -187,9 +185,7 @@ class WebPortal:
 
     async def _page(self) -> Tab:
         """The warm page, or a fresh one of the same session; a browser that ended is started again."""
-        while self._left_behind:
-            with contextlib.suppress(PlaywrightError):
-                await self._left_behind.pop().close()
+        await self._close_left_behind()
         if self._tab is not None and not self._tab.page.is_closed():
             return self._tab
         if self._playwright is None:
@@ -206,6 +202,25 @@ class WebPortal:
         await tab.prepare()
         self._tab = tab
         return tab
+
+    async def _close_left_behind(self) -> None:
+        while self._left_behind:
+            page = self._left_behind.pop()
+            try:
+                async with asyncio.timeout(self._patience.action):
+                    await page.close()
+            except TimeoutError:
+                # A page whose script never ends does not even close: the browser goes with it.
+                await self._quit()
+            except PlaywrightError:
+                continue
+
+    async def _quit(self) -> None:
+        browser, self._browser, self._context = self._browser, None, None
+        if browser is not None:
+            with contextlib.suppress(PlaywrightError, TimeoutError):
+                async with asyncio.timeout(self._patience.action):
+                    await browser.close()
 
     async def _launch(self, playwright: Playwright) -> None:
         # Chromium has no sandbox for root, and refuses to start without being told so.

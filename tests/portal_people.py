@@ -128,13 +128,13 @@ class Clinic:
         }
 
 
-def web_portal(standin: StandInPortal, evidence: Path, *, password: str = PASSWORD) -> WebPortal:
+def web_portal(standin: StandInPortal, evidence: Path, *, password: str = PASSWORD, pack: Pack = PACK) -> WebPortal:
     """The driver at that stand-in, not yet started."""
     return WebPortal(
         url=standin.url,
         username=USERNAME,
         password=SecretStr(password),
-        pack=PACK,
+        pack=pack,
         evidence=evidence,
         executable=shutil.which("chromium"),
         patience=QUICK,

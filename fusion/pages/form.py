@@ -14,7 +14,7 @@ from playwright.async_api import Locator
 from fusion.codes import Code
 from fusion.pages.pack import Entry
 from fusion.pages.pack import Form as FormSpec
-from fusion.pages.tab import Tab
+from fusion.pages.tab import UNLOCKED, Tab
 from fusion.pages.values import labels_in, same, shown
 from fusion.pages.widgets import enter, showing
 from fusion.patient import Values
@@ -64,7 +64,10 @@ async def save(
     `about_to_save` raises, before the click.
     """
     button = tab.visible(spec.save, form)
-    if await tab.first_of_soon({"awake": button.and_(form.locator(":enabled"))}, within=_WAKES_UP) is None:
+    awake = {"awake": button.and_(form.locator(":enabled"))}
+    while (state := await tab.first_of_soon(awake, within=_WAKES_UP)) == UNLOCKED:
+        pass
+    if state is None:
         await tab.first_of({"it": button}, expected=spec.save[0].says)
         return False
     await tab.clear()
