@@ -152,7 +152,7 @@ class StrictTransport(LongPollingTransport):
     def _advised_seconds(self, name: str) -> float:
         """Advice is in milliseconds; 0 where there is none, or none that makes sense."""
         advised = self._reconnect_advice.get(name)
-        return max(0.0, advised / 1000) if isinstance(advised, int | float) else 0.0
+        return max(0.0, min(advised, 1e9) / 1000) if isinstance(advised, int | float) else 0.0
 
     async def _send_payload_with_auth(self, payload: list[dict[str, Any]]) -> dict[str, Any]:
         return await self._send_payload(payload)
