@@ -20,6 +20,7 @@ from tests.fake_org import FakeOrg
 from tests.fusion.desk import INTAKE, MAPPING, NOON, DisturbedPortal
 
 MINUTE = timedelta(minutes=1)
+SISTERS = ("Mia", "Ada", "Bea", "Cleo", "Dora", "Eve")
 
 
 @dataclass(slots=True)
@@ -51,13 +52,19 @@ class Round:
             unit=lambda: 0.0,
         )
 
-    async def go(self) -> DrainReport:
+    async def go(self, stopping: asyncio.Event | None = None) -> DrainReport:
         """One round, to its end."""
-        return await drain(self.worker(), stopping=asyncio.Event())
+        return await self.drain(self.worker(), stopping)
+
+    async def drain(self, worker: Worker, stopping: asyncio.Event | None = None) -> DrainReport:
+        """One round of that worker."""
+        return await drain(worker, stopping=stopping or asyncio.Event())
 
     async def intake(self, **changes: Any) -> RecordId:
-        """A new record, and the change that tells of it."""
-        record_id = self.org.create({**INTAKE, **changes})
+        """A new record, of the next of six sisters, and the change that tells of it."""
+        number = len(self.org.records)
+        hers = {"First_Name__c": SISTERS[number], "SSN__c": f"900-12-345{6 + number}" if number < 4 else None}
+        record_id = self.org.create({**INTAKE, **hers, **changes})
         await self.changes(record_id)
         return record_id
 
