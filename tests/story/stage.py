@@ -65,7 +65,7 @@ class Stage:
         self.processes.append(process)
         return process
 
-    async def death_of(self, process: BaseProcess, *, within: float = 20.0) -> int:
+    async def death_of(self, process: BaseProcess, *, within: float = 30.0) -> int:
         """The exit code, negative for a signal; fails if it is alive after `within` seconds."""
         await asyncio.to_thread(process.join, within)
         assert process.exitcode is not None, f"the process did not end\n{self.told()}"
@@ -81,7 +81,7 @@ class Stage:
         log = self.folder / "log"
         return log.read_text()[-4000:] if log.exists() else ""
 
-    async def rest(self, *, within: float = 30.0, hurry: bool = False) -> None:
+    async def rest(self, *, within: float = 45.0, hurry: bool = False) -> None:
         """Wait until every event is kept and every row is at rest. `hurry`: time passes, so that rows come due at once.
 
         A row that waits behind one that a person must resolve is at rest.

@@ -18,7 +18,7 @@ from fusion.standin.intakes import chart_of, intakes
 from listener.standin.faults import Fault
 from tests.story.stage import Stage, stage
 
-pytestmark = [pytest.mark.story, pytest.mark.timeout(90), pytest.mark.xdist_group("crash matrix")]
+pytestmark = [pytest.mark.story, pytest.mark.timeout(150)]
 
 WHOLE = os.environ.get("FUSION_TEST_MATRIX") == "full"
 TOLD = "/services/data/v66.0/composite/sobjects"
