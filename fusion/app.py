@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from fusion import chromium
+from fusion import chromium, leftovers
 from fusion.drain import Limits, Worker, drain
 from fusion.lease import LeaseTimes
 from fusion.mapping import RecordMapping, load_mapping
@@ -32,6 +32,7 @@ from listener.login import Login
 from listener.org import CLIENT, SalesforceOrg
 from listener.stream import StreamHealth, events
 from listener.sweep import sweep
+from listener.upkeep import Purged, purge
 
 log = structlog.get_logger()
 
@@ -61,6 +62,7 @@ class _Parts:
     tasks: asyncio.TaskGroup
     stopping: asyncio.Event
     pulses: dict[str, Any] = field(default_factory=dict)
+    listening: asyncio.Task[None] | None = None
 
     @property
     def intake_settings(self) -> dict[str, Any]:
@@ -78,6 +80,12 @@ async def run(settings: Settings, roles: frozenset[Role], *, stopping: asyncio.E
     stopping = stopping or asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    broken: list[SetupError] = []
+
+    def give_up(error: SetupError) -> None:
+        broken.append(error)
+        stopping.set()
+
     try:
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
             db = Database(settings.database.url)
@@ -87,7 +95,7 @@ async def run(settings: Settings, roles: frozenset[Role], *, stopping: asyncio.E
                 settings=settings,
                 mapping=load_mapping(settings.sync.mapping),
                 db=db,
-                scheduler=Scheduler(),
+                scheduler=Scheduler(give_up=give_up),
                 stack=stack,
                 tasks=tasks,
                 stopping=stopping,
@@ -95,12 +103,26 @@ async def run(settings: Settings, roles: frozenset[Role], *, stopping: asyncio.E
             await _open(parts, roles)
             parts.scheduler.start()
             log.info("started", roles=sorted(roles))
-            await stopping.wait()
-            log.info("stopping")
-            await parts.scheduler.stop(grace=_GRACE)
+            try:
+                await stopping.wait()
+            finally:
+                # Also when the listener fails: a visit must not go on while what it works with is being closed.
+                log.info("stopping")
+                stopping.set()
+                await _end(parts)
     except* SetupError as group:
         raise _first(group) from None
+    if broken:
+        raise broken[0]
     log.info("stopped")
+
+
+async def _end(parts: _Parts) -> None:
+    await parts.scheduler.stop(grace=_GRACE)
+    if parts.listening is not None:
+        # It ends by itself, unless it is waiting for the database with a batch: that is delivered again.
+        await asyncio.wait({parts.listening}, timeout=2)
+        parts.listening.cancel()
 
 
 async def _open(parts: _Parts, roles: frozenset[Role]) -> None:
@@ -108,6 +130,11 @@ async def _open(parts: _Parts, roles: frozenset[Role]) -> None:
         await _serve(parts)
     if not roles & {Role.LISTEN, Role.WORK}:
         return
+    if Role.WORK in roles:
+        # Before its rows are taken over: what a dead worker's browser still had in hand must be over.
+        ended = await asyncio.to_thread(leftovers.end_leftovers)
+        if ended:
+            log.info("ended what a dead process left behind", released=ended)
     freed = await holders.free_leases_of_the_dead(parts.db)
     if freed:
         log.info("took over from a dead process", entries=freed)
@@ -117,7 +144,7 @@ async def _open(parts: _Parts, roles: frozenset[Role]) -> None:
         await _work(parts, login)
     if Role.LISTEN in roles:
         # Last, since on Postgres it may wait until another listener is gone.
-        parts.tasks.create_task(_listen(parts, login), name="listen")
+        parts.listening = parts.tasks.create_task(_listen(parts, login), name="listen")
 
 
 async def _serve(parts: _Parts) -> None:
@@ -165,7 +192,14 @@ async def _work(parts: _Parts, login: Login) -> None:
         report = await drain(worker, stopping=parts.stopping)
         parts.pulses["worker"] = {"last_round_at": datetime.now(UTC), "settled": report.settled}
 
+    async def one_purge() -> None:
+        gone = await purge(parts.db, older_than=timedelta(days=sync.keep_days))
+        if gone != Purged():
+            log.info("purged", entries=gone.entries, gaps=gone.gaps, messages=gone.dead_letters)
+
     parts.scheduler.add(Chore(name="drain", every=timedelta(seconds=sync.poll_seconds), run=one_round))
+    # From the start on, since a process that is restarted every night would never come to it.
+    parts.scheduler.add(Chore(name="purge", every=timedelta(days=1), run=one_purge))
 
 
 async def _listen(parts: _Parts, login: Login) -> None:
@@ -206,7 +240,7 @@ async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:
         if not patient:
             raise SetupError(f"{name} is held by another process ({other})", hint="stop that one first, or wait 30 s")
         if not said:
-            log.info("waiting for another process", name=name, holder=other)
+            log.info("waiting for another process", held=name, holder=other)
             said = True
         try:
             await asyncio.wait_for(parts.stopping.wait(), timeout=5)
@@ -221,8 +255,9 @@ async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:
                 raise LeaseLost(f"{name} was taken over by another process", hint="this process stops")
 
     async def give_back() -> None:
-        async with parts.db.writing() as tx:
-            await holders.give_back(tx, name)
+        with suppress(Outage):  # then it runs out by itself
+            async with parts.db.writing() as tx:
+                await holders.give_back(tx, name)
 
     parts.stack.push_async_callback(give_back)
     parts.scheduler.add(Chore(name=f"hold {name}", every=_HOLD / 4, run=keep, at_once=False))

@@ -6,6 +6,7 @@ Nothing here names a patient: states, counts, ages and reasons only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from listener.database import Database
 from listener.errors import SyncError
 
 Pulse = Callable[[], Mapping[str, Any]]
-"""What the process itself knows: its parts by name, each with what it last did."""
+"""What the process itself knows: its parts by name, each with what it last did, as a mapping or a dataclass."""
 
 
 def app(db: Database, *, pulse: Pulse, quiet_after: timedelta = timedelta(seconds=150)) -> web.Application:
@@ -48,7 +49,7 @@ async def readiness(db: Database, *, pulse: Pulse, quiet_after: timedelta) -> di
     for lane, gate in lanes.items():
         if not gate.is_open:
             reasons.append(f"the way to {lane} is {gate.state}: {gate.reason or 'no reason given'}")
-    parts = dict(pulse())
+    parts = {name: _as_mapping(part) for name, part in pulse().items()}
     heard_at = parts.get("stream", {}).get("last_heard_at")
     if "stream" in parts and (heard_at is None or datetime.now(UTC) - heard_at > quiet_after):
         reasons.append(
@@ -63,6 +64,10 @@ async def readiness(db: Database, *, pulse: Pulse, quiet_after: timedelta) -> di
         **doubts,
         "parts": _plain(parts),
     }
+
+
+def _as_mapping(part: Any) -> Any:
+    return asdict(part) if is_dataclass(part) and not isinstance(part, type) else part
 
 
 def _plain(value: Any) -> Any:
