@@ -134,7 +134,7 @@ async def _open(parts: _Parts, roles: frozenset[Role]) -> None:
         # Before its rows are taken over: what a dead worker's browser still had in hand must be over.
         ended = await asyncio.to_thread(leftovers.end_leftovers)
         if ended:
-            log.info("ended what a dead process left behind", released=ended)
+            log.info("ended what a dead process left behind", processes=ended)
     freed = await holders.free_leases_of_the_dead(parts.db)
     if freed:
         log.info("took over from a dead process", entries=freed)

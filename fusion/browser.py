@@ -21,6 +21,7 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 from pydantic import SecretStr
 
+from fusion import leftovers
 from fusion.codes import Code
 from fusion.pages import chart, outline, search
 from fusion.pages.door import Credentials, Door
@@ -97,7 +98,8 @@ class WebPortal:
         )
 
     async def __aenter__(self) -> Self:
-        self._playwright = await async_playwright().start()
+        with leftovers.marked():
+            self._playwright = await async_playwright().start()
         try:
             await self._launch(self._playwright)
         except PlaywrightError:

@@ -88,6 +88,9 @@ class SyncSettings(Part):
     look_again_seconds: float = Field(
         default=5.0, ge=0, le=300, description="How long after a visit of unknown end the portal is looked at again"
     )
+    keep_days: int = Field(
+        default=90, ge=7, le=3650, description="How many days finished entries are kept, with changes and attempts"
+    )
     ops_host: str = Field(default="127.0.0.1", description="Address that the health page listens on")
     ops_port: int = Field(default=8321, ge=0, le=65535, description="Port of the health page; 0: any that is free")
     log_format: Literal["auto", "console", "json"] = Field(

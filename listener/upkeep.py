@@ -51,7 +51,8 @@ async def _purge(db: Database, rows: Table, old: Any, *, only_count: bool) -> in
             return found
     gone = 0
     while True:
-        batch = select(rows.c.id).where(old).order_by(rows.c.id).limit(_BATCH)
+        # Of two workers that purge at the same hour each takes what the other has not.
+        batch = select(rows.c.id).where(old).order_by(rows.c.id).limit(_BATCH).with_for_update(skip_locked=True)
         async with db.writing() as tx:
             ids: Sequence[int] = (await tx.execute(batch)).scalars().all()
             if ids:
