@@ -141,6 +141,11 @@ async def leasing_workers(tx: Tx) -> list[str]:
     return [name for name in (await tx.execute(names)).scalars() if name is not None]
 
 
+def next_due(stage: State) -> Select[Any]:
+    """What a claim of that stage looks for where no lease ran out; for a look at its plan."""
+    return _WAITING[stage]
+
+
 def entry_from(row: Any) -> OutboxEntry:
     """A row of the outbox as a value."""
     return OutboxEntry(

@@ -177,8 +177,9 @@ outbox = Table(
     ),
     _partial("ix_outbox_pushed", "priority", "due_at", "id", where="state = 'PUSHED' AND leased_until IS NULL"),
     _partial("ix_outbox_lease", "leased_until", where="leased_until IS NOT NULL"),
-    # Those that may block their record, and those that its next answer covers.
-    _partial("ix_outbox_answered", "record_id", where="state IN ('PARKED', 'PUSHED')"),
+    # Those that may block their record, and those that its next answer covers. With the state in it, or SQLite would
+    # rather read the record's whole history.
+    _partial("ix_outbox_answered", "record_id", "state", where="state IN ('PARKED', 'PUSHED')"),
     _partial("ix_outbox_finished", "finished_at", where="finished_at IS NOT NULL"),
     Index("ix_outbox_record", "record_id", "id"),
     sqlite_autoincrement=True,  # an id is never used twice, not even after a purge

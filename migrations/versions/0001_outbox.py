@@ -152,7 +152,11 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.create_index(
-            "ix_outbox_answered", ["record_id"], unique=False, sqlite_where=ANSWERED, postgresql_where=ANSWERED
+            "ix_outbox_answered",
+            ["record_id", "state"],
+            unique=False,
+            sqlite_where=ANSWERED,
+            postgresql_where=ANSWERED,
         )
         batch_op.create_index(
             "ix_outbox_finished", ["finished_at"], unique=False, sqlite_where=FINISHED, postgresql_where=FINISHED
