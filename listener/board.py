@@ -69,23 +69,39 @@ async def doubts(tx: Tx) -> Mapping[str, int]:
     }
 
 
-async def unheard(tx: Tx, modified: Mapping[RecordId, datetime]) -> frozenset[RecordId]:
-    """Those of the records that were modified after everything that we know of them.
+async def unheard(tx: Tx, modified: Mapping[RecordId, datetime], *, trust_own: bool) -> frozenset[RecordId]:
+    """Those of the records whose last modification is not known to us, neither as a change nor as our own doing.
 
-    Known is a change from that moment or later, or the moment at which we finished telling Salesforce ourselves.
+    Known is a change from that moment or later. `trust_own`: a modification while we were telling Salesforce is ours;
+    not so after a gap, since a person's edit just before would hide under it.
     """
+    if not modified:
+        return frozenset()
     heard = (
-        select(change.c.record_id, func.max(change.c.changed_at))
+        select(change.c.record_id, func.max(change.c.changed_at).label("latest"))
         .where(change.c.record_id.in_(modified))
         .group_by(change.c.record_id)
     )
+    latest: dict[str, datetime] = {row.record_id: row.latest for row in await tx.execute(heard)}
+    missed = {
+        one: moment for one, moment in modified.items() if one not in latest or latest[one] + _SAME_MOMENT < moment
+    }
+    return frozenset(missed.keys() - (await _our_own(tx, missed) if missed and trust_own else frozenset()))
+
+
+async def _our_own(tx: Tx, modified: Mapping[RecordId, datetime]) -> frozenset[RecordId]:
+    """Those that were modified between the begin and the end of an attempt to tell Salesforce."""
     told = (
-        select(outbox.c.record_id, func.max(outbox.c.finished_at))
-        .where(outbox.c.record_id.in_(modified), outbox.c.finished_at.is_not(None))
-        .group_by(outbox.c.record_id)
+        select(outbox.c.record_id, attempt.c.started_at, attempt.c.ended_at)
+        .join(attempt, attempt.c.outbox_id == outbox.c.id)
+        .where(
+            outbox.c.record_id.in_(modified),
+            attempt.c.step == "writeback",
+            attempt.c.ended_at >= min(modified.values()) - _SAME_MOMENT,
+        )
     )
-    known: dict[RecordId, datetime] = {}
-    for rows in (heard, told):
-        for record_id, moment in (await tx.execute(rows)).all():
-            known[record_id] = max(known.get(record_id, moment), moment)
-    return frozenset(one for one, moment in modified.items() if one not in known or known[one] + _SAME_MOMENT < moment)
+    return frozenset(
+        one
+        for one, began, ended in await tx.execute(told)
+        if began - _SAME_MOMENT <= modified[one] <= ended + _SAME_MOMENT
+    )

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from listener import outbox, positions
-from listener.change import Change, MalformedEvent, Ours, changes_in, replay_id_of
+from listener.change import Change, MalformedEvent, Ours, Reading, changes_in, replay_id_of
 from listener.database import Database, Tx
 from listener.errors import Conflict, Outage
 from listener.positions import Position
@@ -48,12 +48,11 @@ async def _until_it_is_kept(item: Batch | PositionLost, intake: Intake) -> None:
             async with intake.db.writing() as tx:
                 if isinstance(item, PositionLost):
                     await _open_gap(tx, item)
-                    return
-                new = await keep(tx, item, intake)
-        except Conflict:
-            continue
-        except Outage as outage:
-            log.warning("intake waits for the database", channel=item.channel, why=str(outage), seconds=pause)
+                    new = 0
+                else:
+                    new = await keep(tx, item, intake)
+        except (Conflict, Outage) as error:
+            log.warning("intake waits for the database", channel=item.channel, why=str(error), seconds=pause)
             await asyncio.sleep(pause)
             pause = min(30.0, pause * 2)
         else:
@@ -72,7 +71,7 @@ async def keep(tx: Tx, batch: Batch, intake: Intake) -> int:
         replay_id = _position_in(message)
         last = replay_id or last
         try:
-            reading = changes_in(message, ours=intake.ours, watched=intake.watched)
+            reading = _reading_of(message, intake)
         except MalformedEvent as error:
             await positions.bury(tx, batch.channel, message, replay_id=replay_id, reason=str(error))
             log.warning("dead letter", channel=batch.channel, replay_id=replay_id, why=str(error))
@@ -80,7 +79,8 @@ async def keep(tx: Tx, batch: Batch, intake: Intake) -> int:
         changes += reading.changes
         own += reading.own
         unwatched += reading.unwatched
-        sweep |= reading.sweep
+        for object_name, since in reading.sweep.items():
+            sweep[object_name] = min(since, sweep.get(object_name, since))
     for object_name, since in sweep.items():
         await positions.open_gap(
             tx, batch.channel, reason="too many changes for ids", object_name=object_name, since=since, until=None
@@ -89,6 +89,12 @@ async def keep(tx: Tx, batch: Batch, intake: Intake) -> int:
     new = await outbox.append(tx, changes, moved, settle=intake.settle)
     log.info("batch kept", channel=batch.channel, replay_id=last, messages=len(batch.messages), new=new, own=own)
     return new
+
+
+def _reading_of(message: Any, intake: Intake) -> Reading:
+    if not isinstance(message, Mapping):
+        raise MalformedEvent("the message is no object")
+    return changes_in(message, ours=intake.ours, watched=intake.watched)
 
 
 def _position_in(message: Any) -> str | None:

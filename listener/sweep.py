@@ -55,7 +55,8 @@ async def sweep(
         gaps = [gap for gap in await positions.open_gaps(tx) if gap["channel"] == channel]
     starts = [gap["from_at"] or now - _RETENTION for gap in gaps] + [last or now]
     until = now - _SETTLED
-    done = await _compare(org, intake, where=where, since=min(starts) - overlap, until=until)
+    span = (min(starts) - overlap, until)
+    done = await _compare(org, intake, where=where, span=span, trust_own=not gaps)
     async with intake.db.writing() as tx:
         await positions.sweep_done(tx, channel, until)
         for gap in gaps:
@@ -66,14 +67,18 @@ async def sweep(
     return done
 
 
-async def _compare(org: Org, intake: Intake, *, where: str | None, since: datetime, until: datetime) -> Swept:
+async def _compare(
+    org: Org, intake: Intake, *, where: str | None, span: tuple[datetime, datetime], trust_own: bool
+) -> Swept:
     seen = missed = deleted = 0
+    since, until = span
     for object_name in sorted(intake.watched):
         async for page in _pages(org.changed_since(object_name, since, until, where=where)):
             seen += len(page)
             deleted += sum(one.deleted for one in page)
             async with intake.db.writing() as tx:
-                unheard = await board.unheard(tx, {one.record_id: one.modified_at for one in page})
+                modified = {one.record_id: one.modified_at for one in page}
+                unheard = await board.unheard(tx, modified, trust_own=trust_own)
                 changes = [_change(object_name, one) for one in page if one.record_id in unheard]
                 missed += await outbox.append(tx, changes, None, settle=intake.settle)
     return Swept(since=since, until=until, seen=seen, missed=missed, deleted=deleted)

@@ -1,0 +1,263 @@
+"""What the stream missed is found, and only that; gaps are closed with what was found in them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from listener import positions, schema
+from listener.change import ChangeKind, Ours, RecordId, Source
+from listener.database import Database
+from listener.entry import ParkedReason
+from listener.errors import Outage
+from listener.listen import Intake
+from listener.org import Touched
+from listener.sweep import Swept, sweep
+from tests.fake_org import FakeOrg
+from tests.outbox_rows import (
+    CHANNEL,
+    NO_TIME,
+    UPDATED,
+    a_change,
+    arrive,
+    claimed,
+    now,
+    refused,
+    rows,
+    settle,
+)
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+
+@dataclass
+class Sweeper:
+    """An org whose clock is `at`, and sweeps of it at that time."""
+
+    db: Database
+    at: datetime
+    org: FakeOrg = field(init=False)
+    woken: int = 0
+
+    def __post_init__(self) -> None:
+        self.org = FakeOrg(clock=lambda: self.at)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    async def sweep(self, *, org: Any = None, later: timedelta = MINUTE) -> Swept:
+        intake = Intake(
+            db=self.db,
+            ours=Ours(user_id=None, client="fusion-sync", fields=frozenset()),
+            watched=frozenset({"Patient__c"}),
+            settle=NO_TIME,
+            wake=self._wake,
+        )
+        where = "Ready_for_Fusion__c = true"
+        return await sweep(org or self.org, intake, channel=CHANNEL, where=where, now=self.at + later)
+
+    async def gap(self, since: datetime | None, *, channel: str = CHANNEL) -> int:
+        async with self.db.writing() as tx:
+            return await positions.open_gap(tx, channel, reason="away", object_name=None, since=since, until=self.at)
+
+    async def swept_until(self) -> datetime | None:
+        async with self.db.reading() as tx:
+            return await positions.swept_until(tx, CHANNEL)
+
+    async def swept_already(self, until: datetime) -> None:
+        async with self.db.writing() as tx:
+            await positions.sweep_done(tx, CHANNEL, until)
+
+
+@pytest.fixture
+async def sweeper(db: Database) -> Sweeper:
+    return Sweeper(db, (await now(db)).replace(microsecond=0))
+
+
+async def found_by_sweeps(db: Database) -> list[RecordId]:
+    return [one["record_id"] for one in await rows(db, schema.change) if one["source"] == Source.SWEEP]
+
+
+async def test_what_the_stream_missed_is_found_and_only_that(sweeper: Sweeper) -> None:
+    heard, missed = sweeper.org.create({}), sweeper.org.create({})
+    await arrive(sweeper.db, a_change(record_id=heard, changed_at=sweeper.at))
+    done = await sweeper.sweep()
+    assert (done.seen, done.missed, done.deleted) == (2, 1, 0)
+    assert await found_by_sweeps(sweeper.db) == [missed]
+    (row,) = [row for row in await rows(sweeper.db) if row["record_id"] == missed]
+    assert (row["state"], row["priority"], row["changed_at"]) == ("PENDING", 20, sweeper.at)
+    assert sweeper.woken == 1
+
+
+async def test_a_sweep_that_finds_nothing_wakes_nobody(sweeper: Sweeper) -> None:
+    await arrive(sweeper.db, a_change(record_id=sweeper.org.create({}), changed_at=sweeper.at))
+    assert (await sweeper.sweep()).missed == 0
+    assert sweeper.woken == 0
+
+
+async def test_what_was_swept_once_is_not_swept_again(sweeper: Sweeper) -> None:
+    sweeper.org.create({})
+    assert [(await sweeper.sweep()).missed for _ in range(3)] == [1, 0, 0]
+
+
+async def test_a_change_later_than_what_we_heard_is_found(sweeper: Sweeper) -> None:
+    record_id = sweeper.org.create({})
+    await arrive(sweeper.db, a_change(record_id=record_id, changed_at=sweeper.at - 3 * SECOND))
+    assert (await sweeper.sweep()).missed == 1
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 999])
+async def test_a_moment_of_whole_seconds_is_not_taken_for_another(sweeper: Sweeper, milliseconds: int) -> None:
+    record_id = sweeper.org.create({})
+    stamp = sweeper.at - timedelta(milliseconds=milliseconds)
+    await arrive(sweeper.db, a_change(record_id=record_id, changed_at=stamp))
+    assert (await sweeper.sweep()).missed == 0
+
+
+async def test_the_first_sweep_looks_back_a_little_and_the_next_begin_before_the_last(sweeper: Sweeper) -> None:
+    start = sweeper.at
+    first = await sweeper.sweep(later=NO_TIME)
+    assert (first.since, first.until) == (start - 10 * MINUTE, start - 5 * SECOND)
+    assert await sweeper.swept_until() == first.until
+    sweeper.at += HOUR
+    second = await sweeper.sweep(later=NO_TIME)
+    assert second.since == first.until - 10 * MINUTE
+
+
+async def test_what_is_older_than_the_span_is_left_alone(sweeper: Sweeper) -> None:
+    sweeper.org.create({})
+    sweeper.at += HOUR
+    assert (await sweeper.sweep()).seen == 0
+
+
+async def test_a_deleted_record_is_told_as_such(sweeper: Sweeper) -> None:
+    record_id = sweeper.org.create({})
+    await arrive(sweeper.db, a_change(record_id=record_id, changed_at=sweeper.at))
+    sweeper.at += MINUTE
+    sweeper.org.delete(record_id)
+    done = await sweeper.sweep()
+    assert (done.missed, done.deleted) == (1, 1)
+    assert [one["kind"] for one in await rows(sweeper.db, schema.change)] == [ChangeKind.UPDATE, ChangeKind.DELETE]
+
+
+# ---- our own write-backs
+
+
+async def worked(sweeper: Sweeper, **result: Any) -> RecordId:
+    """A record that was visited, and to which we have just written the answer."""
+    record_id = sweeper.org.create({})
+    await arrive(sweeper.db, a_change(record_id=record_id, changed_at=sweeper.at))
+    await settle(sweeper.db, await claimed(sweeper.db), **result)
+    sweeper.at = (await now(sweeper.db)) + timedelta(seconds=0.5)
+    sweeper.org.edit(record_id, {"Fusion_Sync_Status__c": "Synced"})
+    return record_id
+
+
+async def long_ago(db: Database) -> None:
+    """As if the changes that we know had happened an hour before."""
+    async with db.writing() as tx:
+        await tx.execute(schema.change.update().values(changed_at=datetime.now(UTC) - HOUR))
+
+
+@pytest.mark.parametrize("result", [UPDATED, refused(ParkedReason.BAD_DATA)])
+async def test_our_own_write_back_is_not_seen_as_a_change(sweeper: Sweeper, result: Any) -> None:
+    await worked(sweeper, result=result)
+    await long_ago(sweeper.db)
+    assert (await sweeper.sweep()).missed == 0
+
+
+async def test_an_edit_after_our_write_back_is_found(sweeper: Sweeper) -> None:
+    record_id = await worked(sweeper)
+    await long_ago(sweeper.db)
+    sweeper.at += 5 * SECOND
+    sweeper.org.edit(record_id, {"First_Name__c": "Mia"})
+    assert (await sweeper.sweep()).missed == 1
+
+
+async def test_an_edit_before_our_write_back_began_is_found(sweeper: Sweeper) -> None:
+    record_id = await worked(sweeper)
+    await long_ago(sweeper.db)
+    sweeper.at -= 10 * SECOND
+    sweeper.org.edit(record_id, {"First_Name__c": "Mia"})
+    assert (await sweeper.sweep(later=MINUTE)).missed == 1
+
+
+async def test_in_a_gap_an_edit_may_hide_under_our_write_back_so_it_is_looked_at_again(sweeper: Sweeper) -> None:
+    await worked(sweeper)
+    await long_ago(sweeper.db)
+    await sweeper.gap(sweeper.at - MINUTE)
+    assert (await sweeper.sweep()).missed == 1
+    assert (await sweeper.sweep()).missed == 0
+
+
+# ---- gaps
+
+
+async def test_a_gap_is_swept_from_its_beginning_and_closed_with_what_was_found(sweeper: Sweeper) -> None:
+    await sweeper.swept_already(sweeper.at)
+    heard = sweeper.org.create({})
+    await arrive(sweeper.db, a_change(record_id=heard, changed_at=sweeper.at))
+    sweeper.org.create({})
+    sweeper.org.delete(sweeper.org.create({}))
+    sweeper.at += 5 * HOUR
+    gap_id = await sweeper.gap(sweeper.at - 5 * HOUR)
+    done = await sweeper.sweep()
+    assert (done.since, done.missed) == (sweeper.at - 5 * HOUR - 10 * MINUTE, 2)
+    (gap,) = await rows(sweeper.db, schema.gap)
+    assert (gap["id"], gap["changed"], gap["enqueued"], gap["deleted"]) == (gap_id, 3, 2, 1)
+    assert gap["closed_at"] is not None
+
+
+async def test_a_gap_without_a_beginning_is_swept_as_far_back_as_events_are_kept(sweeper: Sweeper) -> None:
+    await sweeper.gap(None)
+    done = await sweeper.sweep(later=NO_TIME)
+    assert done.since == sweeper.at - timedelta(hours=72, minutes=10)
+
+
+async def test_another_channels_gap_stays_open(sweeper: Sweeper) -> None:
+    await sweeper.gap(sweeper.at - HOUR, channel="/data/ChangeEvents")
+    done = await sweeper.sweep(later=NO_TIME)
+    assert done.since == sweeper.at - 10 * MINUTE
+    assert [gap["closed_at"] for gap in await rows(sweeper.db, schema.gap)] == [None]
+
+
+async def test_a_gap_that_opens_during_the_sweep_stays_open(sweeper: Sweeper) -> None:
+    class Opening(FakeOrg):
+        async def changed_since(self, *_args: Any, **_kwargs: Any) -> AsyncIterator[Touched]:
+            await sweeper.gap(sweeper.at)
+            for one in ():
+                yield one
+
+    await sweeper.sweep(org=Opening())
+    assert [gap["closed_at"] for gap in await rows(sweeper.db, schema.gap)] == [None]
+
+
+async def test_a_sweep_that_breaks_off_is_begun_again_where_it_was_and_finds_nothing_twice(sweeper: Sweeper) -> None:
+    class BreaksOff(FakeOrg):
+        left = 501
+
+        async def changed_since(self, *args: Any, **kwargs: Any) -> AsyncIterator[Touched]:
+            async for one in super().changed_since(*args, **kwargs):
+                yield one
+                self.left -= 1
+                if self.left == 0:
+                    raise Outage("the org is away")
+
+    org = BreaksOff(clock=lambda: sweeper.at)
+    ids = [org.create({}) for _ in range(620)]
+    before = sweeper.at - HOUR
+    await sweeper.swept_already(before)
+    await sweeper.gap(before)
+    with pytest.raises(Outage):
+        await sweeper.sweep(org=org)
+    assert await sweeper.swept_until() == before
+    assert [gap["closed_at"] for gap in await rows(sweeper.db, schema.gap)] == [None]
+    kept = len(await found_by_sweeps(sweeper.db))
+    assert kept == 500
+
+    done = await sweeper.sweep(org=org)
+    assert done.missed == 120
+    assert sorted(await found_by_sweeps(sweeper.db)) == sorted(ids)
+    assert await sweeper.swept_until() == done.until
