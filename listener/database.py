@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, Operationa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import column, table
 
-from listener import schema
+from listener import disk, schema
 from listener.errors import Conflict, Outage, SetupError
 
 Tx = AsyncConnection
@@ -36,9 +36,10 @@ class Database:
     nothing of that transaction was written.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, mounts: disk.Mounts = disk.mounts) -> None:
         """`url` as in DATABASE_URL; raises `SetupError` if it names neither SQLite nor Postgres."""
         self.url = async_url(url)
+        self._mounts = mounts
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer, self._reader = _sqlite_engines(self.url) if self.is_sqlite else _postgres_engines(self.url)
 
@@ -55,7 +56,8 @@ class Database:
             yield tx
 
     async def check(self) -> None:
-        """Raise `SetupError` unless the schema is the one that this code was written for."""
+        """Raise `SetupError` unless the schema is the one that this code was written for, on a disk that keeps it."""
+        self._refuse_a_network_disk()
         revision = table("alembic_version", column("version_num"))
         found: str | None = None
         try:
@@ -75,6 +77,11 @@ class Database:
             )
 
     @property
+    def file(self) -> Path | None:
+        """SQLite's file; None on Postgres."""
+        return Path(self.url.database or "") if self.is_sqlite else None
+
+    @property
     def name(self) -> str:
         """The database as a person would name it, without credentials."""
         return self.url.render_as_string(hide_password=True)
@@ -84,6 +91,14 @@ class Database:
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
+
+    def _refuse_a_network_disk(self) -> None:
+        mount = disk.mount_of(self.file, self._mounts()) if self.file else None
+        if mount is not None and mount.is_network:
+            raise SetupError(
+                f"the database file {self.file} lies on a network file system ({mount.kind})",
+                hint="put it on a disk of this host, or use Postgres: SQLite's locks do not hold over a network",
+            )
 
 
 def async_url(url: str) -> URL:

@@ -33,7 +33,8 @@ WORDS = frozenset(
         "section field fields row setting path evidence host port url pid signal logger where level timestamp "
         # how many, how long, since when
         "entries records messages events changes attempts failures calls used limit new own unwatched seen missed "
-        "deleted gaps settled parked postponed lost released expired purged processes session seconds due_in since until "
+        "deleted gaps settled parked postponed lost released expired purged processes session "
+        "seconds due_in since until "
         # what it came to
         "state status outcome code grade roles source"
     ).split()

@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Look": {
         "outbox": "List the outbox: what waits, what is done, what needs a person.",
         "show": "Show one entry whole: its changes, and every attempt.",
+        "doctor": "Examine the installation: what is wrong, and the next move.",
     },
     "Act": {
         "retry": "Have an entry worked again now.",

@@ -1,0 +1,61 @@
+"""`fusion-sync doctor`: what is wrong with the installation, and the next move for each thing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from fusion.cli.acting import Json
+from fusion.cli.tables import as_json, show
+from fusion.settings import load
+from listener.checkup import Finding, Verdict, examine
+from listener.database import Database
+
+_STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}
+
+
+def command(
+    database: Annotated[
+        bool, typer.Option("--database", help="The outbox's database: is it sound, and does anything in it wait?")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Examine the installation: one line a question, and the next move where one is needed. Changes nothing.
+
+    Without an option everything is examined. Exits with 1 if anything is wrong; a warning is not.
+    """
+    del database  # the only part that can be asked for, so far
+    findings = asyncio.run(_examine(load().database.url))
+    sound = all(one.verdict is not Verdict.WRONG for one in findings)
+    if json:
+        typer.echo(as_json({"ok": sound, "checks": [asdict(one) for one in findings]}))
+    else:
+        show(_table(findings))
+    if not sound:
+        raise typer.Exit(1)
+
+
+async def _examine(url: str) -> list[Finding]:
+    db = Database(url)
+    try:
+        return await examine(db)
+    finally:
+        await db.close()
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for heading in ("check", "", "what was found", "next move"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("check", ""))
+    for one in findings:
+        table.add_row(
+            Text(one.check, style="bold"), Text(one.verdict, style=_STYLES[one.verdict]), Text(one.said), Text(one.move)
+        )
+    return table
