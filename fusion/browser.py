@@ -27,7 +27,7 @@ from fusion.pages import chart, outline, search
 from fusion.pages.door import Credentials, Door
 from fusion.pages.edits import create, update
 from fusion.pages.pack import Pack, load_pack
-from fusion.pages.tab import LoggedOut, Patience, Tab
+from fusion.pages.tab import LOOK_AGAIN, NO_EVIDENCE, LoggedOut, Patience, Tab
 from fusion.patient import Edit, Hit, Identity, Patient, Shown
 from fusion.portal import AboutToSave, Refused
 from listener.errors import EntryError, Outage, SetupError
@@ -45,8 +45,6 @@ _FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
-_NO_EVIDENCE = "the portal gave no evidence of the save"
-_LOOK_AGAIN = "the chart is looked at again before anything is written"
 
 
 class WebPortal:
@@ -172,7 +170,7 @@ class WebPortal:
         except LoggedOut:
             self._leave()
             if tab is not None and (tab.pending or tab.saves):
-                raise EntryError("the session ended in the middle of a visit", hint=_LOOK_AGAIN) from None
+                raise EntryError("the session ended in the middle of a visit", hint=LOOK_AGAIN) from None
             raise
         except Refused as refused:
             self._leave()
@@ -261,7 +259,7 @@ class WebPortal:
         if tab.native_dialog:
             return Refused(Code.UNEXPECTED_PAGE, "a dialog of the browser itself")
         if tab.pending:
-            return EntryError(_NO_EVIDENCE, hint=_LOOK_AGAIN)
+            return EntryError(NO_EVIDENCE, hint=LOOK_AGAIN)
         if tab.page.is_closed() or self._browser is None or not self._browser.is_connected():
             return EntryError("the browser ended in the middle of a visit", hint="it is started again")
         return await self._reason_on(tab, values) or EntryError(
@@ -279,7 +277,7 @@ class WebPortal:
             return reason
         except LoggedOut:
             return (
-                EntryError("the session ended in the middle of a visit", hint=_LOOK_AGAIN) if tab.saves else LoggedOut()
+                EntryError("the session ended in the middle of a visit", hint=LOOK_AGAIN) if tab.saves else LoggedOut()
             )
         except PlaywrightError:
             return None

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from playwright.async_api import Locator, Page
 
-from fusion.pages.pack import Spot
+from fusion.pages.spot import Spot
 
 
 def locate(scope: Page | Locator, spots: tuple[Spot, ...]) -> Locator:

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from fusion import patient
+from fusion.pages.spot import Data, Spot, Spots
 from fusion.patient import Section
 from fusion.toml_lines import line_in, line_of
 from listener.errors import SetupError
@@ -25,42 +26,6 @@ BUILT_IN = Path(__file__).parent
 _FILE = "pack.toml"
 _HINT = "correct the pack; `fusion_web` in the package is an example of a whole one"
 _IDENTIFYING = (patient.Field.FIRST_NAME, patient.Field.LAST_NAME, patient.Field.BIRTH_DATE)
-
-
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Spot(_Data):
-    """How to find one thing on the page. `text` alone finds by words; beside `role` or `css` it narrows down."""
-
-    role: str | None = None
-    name: str | None = None
-    label: str | None = None
-    css: str | None = None
-    text: str | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        ways = [way for way in (self.role, self.label, self.css) if way is not None]
-        if len(ways) > 1 or not (ways or self.text):
-            raise ValueError("a spot is found by one of role, label, css or text")
-        if self.name is not None and self.role is None:
-            raise ValueError("name goes with role")
-        return self
-
-    @property
-    def says(self) -> str:
-        """The thing as a message names it."""
-        return f'"{self.name or self.label or self.text or self.css or self.role}"'
-
-
-def _as_many(value: object) -> object:
-    return value if isinstance(value, list | tuple) else [value]
-
-
-Spots = Annotated[tuple[Spot, ...], BeforeValidator(_as_many), Field(min_length=1)]
-"""One spot, or several of which any will do."""
 
 
 class Kind(StrEnum):
@@ -75,7 +40,7 @@ class Kind(StrEnum):
     TYPEAHEAD = "typeahead"
 
 
-class Entry(_Data):
+class Entry(Data):
     """One field of a form. `options`: the closed list of a select, if the portal and not the clinic decides on it.
 
     `synonyms` lead from other names of an option to the portal's. `gesture` overrides how the kind is typed: `fill`
@@ -106,7 +71,7 @@ class Entry(_Data):
         return self.input or (Spot(label=self.label),)
 
 
-class Form(_Data):
+class Form(Data):
     """One section of the chart and its form. With `rows` (CSS) it holds rows, and `add` opens an empty form."""
 
     area: str
@@ -127,7 +92,7 @@ class Form(_Data):
         return self
 
 
-class Routes(_Data):
+class Routes(Data):
     """Addresses after the portal's own."""
 
     home: str
@@ -141,7 +106,7 @@ class Routes(_Data):
         return self
 
 
-class Forms(_Data):
+class Forms(Data):
     """How values are written: `date` as for strftime, `phone` and `ssn` with # for a digit."""
 
     country: str = Field(pattern=r"^[A-Z]{2}$")
@@ -158,14 +123,14 @@ class Forms(_Data):
         return self
 
 
-class DialogClass(_Data):
+class DialogClass(Data):
     """What an unknown dialog is about, by a regular expression over its words."""
 
     words: str
     is_: str = Field(alias="is")
 
 
-class Page(_Data):
+class Page(Data):
     """What all pages share. `dialog` is CSS."""
 
     inside: Spots
@@ -174,7 +139,7 @@ class Page(_Data):
     dialogs: tuple[DialogClass, ...] = ()
 
 
-class Step(_Data):
+class Step(Data):
     """One step of the log-in: fill a box with one of our credentials, or click."""
 
     fill: Spots | None = None
@@ -188,7 +153,7 @@ class Step(_Data):
         return self
 
 
-class Stop(_Data):
+class Stop(Data):
     """An answer to our password that only a person can deal with. `spends`: the password is not tried again."""
 
     sign: Spots
@@ -197,7 +162,7 @@ class Stop(_Data):
     spends: bool = False
 
 
-class Login(_Data):
+class Login(Data):
     """The log-in page, which may come up at any time. `alert`: where it answers, in whatever words."""
 
     sign: Spots
@@ -206,7 +171,7 @@ class Login(_Data):
     stops: tuple[Stop, ...]
 
 
-class Lock(_Data):
+class Lock(Data):
     """The locked screen over the page. `alert`: where it answers, in whatever words."""
 
     sign: Spots
@@ -216,7 +181,7 @@ class Lock(_Data):
     stops: tuple[Stop, ...]
 
 
-class ResultRow(_Data):
+class ResultRow(Data):
     """Search results, all CSS: `each` row, and within it what it shows."""
 
     each: str
@@ -226,7 +191,7 @@ class ResultRow(_Data):
     phone: str
 
 
-class Search(_Data):
+class Search(Data):
     """The search. `settled` (CSS) is there exactly when the answer is; `echo` is its attribute with the query."""
 
     box: Spots
@@ -241,7 +206,7 @@ class Search(_Data):
     row: ResultRow
 
 
-class Chart(_Data):
+class Chart(Data):
     """How a chart is read. All but `ready` and `missing` is CSS, or names of labels and attributes."""
 
     ready: Spots
@@ -255,7 +220,7 @@ class Chart(_Data):
     revision: str
 
 
-class New(_Data):
+class New(Data):
     """The form of a new patient, and the warning that there may be one already."""
 
     form: Spots
@@ -263,14 +228,14 @@ class New(_Data):
     cancel: Spots
 
 
-class Messages(_Data):
+class Messages(Data):
     """How to read an alert in a form: regular expressions, case does not count."""
 
     trouble: str
     gone: str
 
 
-class Pack(_Data):
+class Pack(Data):
     """One portal."""
 
     name: str

@@ -22,7 +22,8 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from fusion.codes import Code
 from fusion.pages.door import Door
 from fusion.pages.locate import locate, visible
-from fusion.pages.pack import Pack, Spot
+from fusion.pages.pack import Pack
+from fusion.pages.spot import Spot
 from fusion.pages.wire import Wire, seconds
 from fusion.portal import Refused
 from listener.errors import EntryError, Outage
@@ -30,8 +31,8 @@ from listener.errors import EntryError, Outage
 UNLOCKED = "(unlocked)"
 """State of `first_of_soon` when a lock came in between, and was opened."""
 
-_NO_EVIDENCE = "the portal gave no evidence of the save"
-_LOOK_AGAIN = "the chart is looked at again before anything is written"
+NO_EVIDENCE = "the portal gave no evidence of the save"
+LOOK_AGAIN = "the chart is looked at again before anything is written"
 _LOOK = 0.45
 """Seconds for one call that waits, within which Playwright looks every 50 ms."""
 
@@ -175,7 +176,7 @@ class Tab:
     def trouble(self) -> EntryError | Outage:
         """What to raise when the portal says that something went wrong on its side."""
         if self.pending:
-            return EntryError(_NO_EVIDENCE, hint=_LOOK_AGAIN)
+            return EntryError(NO_EVIDENCE, hint=LOOK_AGAIN)
         if self.wire.unavailable:
             return Outage("the portal does not serve requests", hint="wait", retry_after=self.wire.retry_after)
         return EntryError("the portal said that something went wrong", hint="it is tried again")
@@ -183,7 +184,7 @@ class Tab:
     def nothing_came(self, expected: str, limit: float) -> EntryError | Outage | Refused:
         """What to raise when *expected* did not come within so many seconds."""
         if self.pending:
-            return EntryError(_NO_EVIDENCE, hint=_LOOK_AGAIN)
+            return EntryError(NO_EVIDENCE, hint=LOOK_AGAIN)
         if self.wire.waiting or self.wire.unavailable:
             return Outage(f"the portal did not answer within {limit:g} s", hint="is it slow, or down?")
         return Refused(Code.PORTAL_CHANGED, f"expected {expected}")
