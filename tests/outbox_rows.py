@@ -19,6 +19,7 @@ CHANNEL = "/data/FusionSync__chn"
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
 NO_TIME = timedelta(0)
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 UPDATED = SyncResult(outcome=Outcome.UPDATED, portal_id="40001")
 
