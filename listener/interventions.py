@@ -14,7 +14,7 @@ from listener import gates, links
 from listener.change import RecordId
 from listener.database import Tx
 from listener.entry import CONFIRMED_NEW, ParkedReason, State
-from listener.errors import EntryError
+from listener.errors import Conflict, EntryError
 from listener.gates import Lane
 from listener.links import Link
 from listener.schema import action, outbox
@@ -72,6 +72,11 @@ async def resolve_as_chart(tx: Tx, entry_id: int, portal_id: str, *, actor: str,
     Raises `Conflict` if the chart is another record's or the record has another chart.
     """
     row = await _parked(tx, entry_id)
+    owner = await links.of_chart(tx, portal_id)
+    if owner is not None and owner.record_id != row["record_id"]:
+        raise Conflict(
+            f"chart {portal_id} is record {owner.record_id}'s already", hint="which of the two is right? see both"
+        )
     await links.make(tx, Link(record_id=RecordId(row["record_id"]), portal_id=portal_id, how="by_hand", identity=None))
     await _note(tx, actor, "resolve", entry_id, f"chart {portal_id}: {reason}")
     return await _reopen(tx, row, resolved_by=actor, resolved_at=_NOW)
@@ -113,22 +118,22 @@ async def resume(tx: Tx, lane: Lane, *, actor: str, reason: str) -> str:
 async def _reopen(tx: Tx, row: Mapping[str, Any], **also: Any) -> str:
     """PARKED -> PENDING, or into the row that waits for the record already: a record has one waiting row."""
     cleared = {"parked_reason": None, "code": None, "message": None, "outcome": None, **also}
-    waiting = select(outbox.c.id).where(
+    waiting = select(outbox).where(
         outbox.c.record_id == row["record_id"], outbox.c.state == State.PENDING, outbox.c.leased_until.is_(None)
     )
-    newer = (await tx.execute(waiting.with_for_update())).scalar_one_or_none()
+    newer = (await tx.execute(waiting.with_for_update())).mappings().one_or_none()
     if newer is None:
         await _set(tx, row["id"], state=State.PENDING, **_AT_ONCE, **cleared)
         return f"Entry {row['id']} is due now."
-    # The doubt and the decision belong to the record, so they go with it.
-    carried = {"intent_at": row["intent_at"], "intent_fence": row["intent_fence"]}
-    carried |= {name: also[name] for name in ("code", "intent_at", "intent_fence") if name in also}
-    if carried["intent_fence"] is not None:
-        # An intent is older than every claim that is still to come.
-        carried["fence"] = row["fence"]
+    # The doubt and the decision belong to the record, so they go with it. A doubt of the newer row's own stays.
+    carried = {name: also[name] for name in ("code",) if name in also}
+    doubt = {name: {**row, **also}[name] for name in ("intent_at", "intent_fence")}
+    if newer["intent_fence"] is None and doubt["intent_fence"] is not None:
+        # An intent is older than every claim that is still to come, and a fence never goes back.
+        carried |= {**doubt, "fence": max(row["fence"], newer["fence"])}
     await _set(tx, row["id"], state=State.SUPERSEDED, finished_at=_NOW, **{"resolved_by": None, **also})
-    await _set(tx, newer, **_AT_ONCE, **carried)
-    return f"Entry {row['id']} gave way to {newer}, which is due now."
+    await _set(tx, newer["id"], **_AT_ONCE, **carried)
+    return f"Entry {row['id']} gave way to {newer['id']}, which is due now."
 
 
 async def _at_rest(tx: Tx, entry_id: int) -> Mapping[str, Any]:

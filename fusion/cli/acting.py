@@ -24,7 +24,8 @@ def act(what: Callable[[Tx, str], Awaitable[str]], *, json: bool) -> None:
     try:
         said = asyncio.run(_act(what, getpass.getuser()))
     except (EntryError, Conflict) as error:
-        typer.echo(as_json({"ok": False, "said": str(error), "hint": error.hint}) if json else f"{error}. {error.hint}")
+        hint = error.hint or "Nothing was changed."
+        typer.echo(as_json({"ok": False, "said": str(error), "hint": hint}) if json else f"{error}.\n  → {hint}")
         raise typer.Exit(1) from None
     typer.echo(as_json({"ok": True, "said": said}) if json else said)
 
