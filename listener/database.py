@@ -16,7 +16,8 @@ from typing import Any
 from sqlalchemy import event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import column, table
 
@@ -68,6 +69,11 @@ class Database:
         except Outage:
             if not self.is_sqlite:
                 raise
+        except DatabaseError as error:
+            raise SetupError(
+                f"the database {self.name} cannot be read ({type(error.orig).__name__})",
+                hint="is it a database of this program, and whole? `fusion-sync doctor --database`",
+            ) from error
         if found is None:
             raise SetupError(f"the database {self.name} has no tables yet", hint=_MIGRATE)
         if found != schema.VERSION:
@@ -194,6 +200,8 @@ async def _translated() -> AsyncIterator[None]:
             f"the database is not answering ({type(error.orig).__name__})",
             hint="is it running, reachable, and is there room on its disk? `fusion-sync doctor --database`",
         ) from error
+    except PoolTimeout as error:
+        raise Outage("no connection to the database came free", hint="does another process hold it locked?") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Outage("the connection to the database was lost", hint="it is opened again by itself") from error
