@@ -162,13 +162,11 @@ async def test_two_rows_of_one_record_are_never_in_two_hands(
     pushed = await push(db, await claimed(db))
     await save(db, pushed, pushed.released())
     await arrive(db, 1)
-    before, began = {one["id"]: one for one in await rows(db)}, await lines(db)
+    before, began = await rows(db), await lines(db)
     first, second = await overlap(db, other, claims(stages[0], worker="one"), claims(stages[1]))
     assert first is not None
     assert second is None or isinstance(second, Conflict)
-    assert [one for one in await rows(db) if one["id"] != first.id] == [
-        one for one in before.values() if one["id"] != first.id
-    ]
+    assert [one for one in await rows(db) if one["id"] != first.id] == [one for one in before if one["id"] != first.id]
     assert len(await lines(db)) == len(began) + 1
 
 
