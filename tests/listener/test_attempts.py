@@ -1,4 +1,4 @@
-"""One line a step and claim says what was tried, by whom, and how it ended; and attempts count what is a row's fault."""
+"""One line a step and claim says what was tried, by whom, and how it ended; attempts count what is a row's fault."""
 
 from __future__ import annotations
 
