@@ -80,14 +80,9 @@ class Hold:
         heart = asyncio.create_task(beat(), name=f"heartbeat of entry {self._entry.id}")
         limit = asyncio.timeout(self._times.deadline.total_seconds())
         try:
-            try:
-                async with limit:
-                    yield
-            finally:
-                heart.cancel()
-                await asyncio.gather(heart, return_exceptions=True)
+            async with limit:
+                yield
         except asyncio.CancelledError:
-            # Around the heart's end too: it may have cut us off at the very moment at which the body was through.
             if lost and body.uncancel() == 0:
                 raise lost[0] from None
             raise
@@ -97,6 +92,9 @@ class Hold:
             raise EntryError(
                 f"entry {self._entry.id} took longer than its deadline", hint="is the portal very slow just now?"
             ) from None
+        finally:
+            heart.cancel()
+            await asyncio.gather(heart, return_exceptions=True)
 
     async def _beat(self) -> bool:
         asked_at = time.monotonic()

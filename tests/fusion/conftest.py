@@ -27,8 +27,8 @@ async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
         shared: str = request.getfixturevalue("shared_postgres")
         database = Database(shared)
         async with database.writing() as tx:
-            names = [table.name for table in reversed(schema.metadata.sorted_tables)]
-            await tx.exec_driver_sql("; ".join(f"DELETE FROM {name}" for name in names))
+            for table in reversed(schema.metadata.sorted_tables):
+                await tx.execute(table.delete())
         await database.close()
         yield shared
         return

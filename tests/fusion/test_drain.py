@@ -511,6 +511,22 @@ async def test_who_loses_the_lease_after_the_click_keeps_no_link_and_tells_nobod
     assert work.portal.creates == 1
 
 
+async def test_who_loses_the_lease_in_a_visit_without_a_click_saves_nothing_either(work: Round) -> None:
+    record_id = await work.intake()
+    await work.go()
+    told = list(work.org.writes)
+    await work.changes(record_id)
+
+    async def taken_over() -> None:
+        await work.leases_run_out()
+        await rows.claimed(work.db, worker="two")
+
+    work.portal.at["read"] = taken_over
+    assert await work.go() == DrainReport(lost=1)
+    assert of(await work.entry(2), "state", "worker", "outcome") == (State.PENDING, "two", None)
+    assert work.org.writes == told
+
+
 async def test_a_worker_that_was_frozen_between_claim_and_click_does_not_click(work: Round) -> None:
     work.length = timedelta(seconds=1.6)
     await work.intake()
