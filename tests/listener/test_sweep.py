@@ -227,7 +227,8 @@ async def test_a_gap_that_opens_during_the_sweep_stays_open(sweeper: Sweeper) ->
     class Opening(FakeOrg):
         async def changed_since(self, *_args: Any, **_kwargs: Any) -> AsyncIterator[Touched]:
             await sweeper.gap(sweeper.at)
-            for one in ():
+            nothing: list[Touched] = []
+            for one in nothing:
                 yield one
 
     await sweeper.sweep(org=Opening())
