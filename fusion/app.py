@@ -38,8 +38,8 @@ log = structlog.get_logger()
 
 _GRACE = timedelta(seconds=9)
 """How long a visit may take to end after SIGTERM; with closing the browser the process is gone within 15 s."""
-_HOLD = timedelta(seconds=30)
-"""How long a silent process keeps its channel and its portal log-in from the next."""
+_HOLD = timedelta(seconds=20)
+"""How long a silent process keeps its channel and its portal log-in from the next: that one is there within 30 s."""
 
 
 class Role(StrEnum):
@@ -167,7 +167,9 @@ async def _work(parts: _Parts, login: Login) -> None:
     from fusion.browser import WebPortal  # noqa: PLC0415
 
     portal_settings, sync = parts.settings.portal, parts.settings.sync
-    await _hold(parts, f"portal login {portal_settings.username} at {portal_settings.url}", patient=False)
+    # The portal takes an e-mail address however it is written; two writings of one are one user.
+    who, where = portal_settings.username.strip().casefold(), str(portal_settings.url).rstrip("/").casefold()
+    await _hold(parts, f"portal login {who} at {where}", patient=False)
     org = SalesforceOrg(login, api_version=parts.settings.salesforce.api_version)
     parts.stack.push_async_callback(org.close)
     browser = WebPortal.from_settings(portal_settings, sync, executable=chromium.find(sync.browser))
@@ -243,7 +245,7 @@ async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:
             log.info("waiting for another process", held=name, holder=other)
             said = True
         try:
-            await asyncio.wait_for(parts.stopping.wait(), timeout=5)
+            await asyncio.wait_for(parts.stopping.wait(), timeout=2)
         except TimeoutError:
             continue
         raise asyncio.CancelledError
