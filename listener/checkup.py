@@ -99,8 +99,8 @@ def _about_the_file(file: Path, mounted: Sequence[disk.Mount], free: int) -> lis
         left = (_wrong if free < NO_ROOM else _warning)("disk", room, "make room: a full disk stops every commit")
     else:
         left = _ok("disk", room)
-    log = file.with_name(f"{file.name}-wal")
-    size = log.stat().st_size if log.is_file() else 0
+    ahead = file.with_name(f"{file.name}-wal")
+    size = ahead.stat().st_size if ahead.is_file() else 0
     written = f"The write-ahead log has {_size(size)}."
     if size > LARGE_LOG:
         move = "end who reads for long (an open sqlite3 shell?): it is emptied when nobody reads"
