@@ -8,6 +8,7 @@ own that cannot write. `synchronous=FULL`: WAL with NORMAL may lose the last com
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,9 +38,13 @@ class Database:
     nothing of that transaction was written.
     """
 
-    def __init__(self, url: str, *, mounts: disk.Mounts = disk.mounts) -> None:
-        """`url` as in DATABASE_URL; raises `SetupError` if it names neither SQLite nor Postgres."""
+    def __init__(self, url: str, *, patience: float = 30.0, mounts: disk.Mounts = disk.mounts) -> None:
+        """`url` as in DATABASE_URL; raises `SetupError` if it names neither SQLite nor Postgres.
+
+        `patience`: seconds that a transaction on Postgres may take in all.
+        """
         self.url = async_url(url)
+        self._patience = patience
         self._mounts = mounts
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._writer, self._reader = _sqlite_engines(self.url) if self.is_sqlite else _postgres_engines(self.url)
@@ -47,14 +52,33 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Tx]:
         """A transaction that may write; on SQLite it holds the write lock from its first instruction."""
-        async with _translated(), self._writer.begin() as tx:
+        async with _translated(), self._in_time(), self._writer.begin() as tx:
             yield tx
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Tx]:
         """A transaction that only reads, and does not wait for writers."""
-        async with _translated(), self._reader.connect() as tx:
+        async with _translated(), self._in_time(), self._reader.connect() as tx:
             yield tx
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Cut off what something between us and the database has swallowed: TCP is content, and waits for ever.
+
+        SQLite's statements end by themselves (`busy_timeout`), in a thread that cannot be cut off.
+        """
+        limit = asyncio.timeout(None if self.is_sqlite else self._patience)
+        try:
+            async with limit:
+                yield
+        except (TimeoutError, DBAPIError):
+            if not limit.expired():
+                raise
+            # The other connections lead to the same place.
+            await self._writer.dispose()
+            raise Outage(
+                "the database did not answer in time", hint="is it reachable, and not behind a proxy that hangs?"
+            ) from None
 
     async def check(self) -> None:
         """Raise `SetupError` unless the schema is the one that this code was written for, on a disk that keeps it."""
