@@ -50,12 +50,18 @@ class Points:
 
 
 class WatchedDatabase(Database):
-    """The database, each of its commits a point. `fenced` False: whoever once held a row may still write it."""
+    """The database, each of its commits a point. `fenced` False: whoever once held a row may still write it.
 
-    def __init__(self, url: str, passed: Passed, *, fenced: bool = True) -> None:
-        super().__init__(url)
+    `full_while`: a file; while it is there, SQLite's file has no room to grow.
+    """
+
+    def __init__(
+        self, url: str, passed: Passed, *, patience: float, fenced: bool = True, full_while: Path | None = None
+    ) -> None:
+        super().__init__(url, patience=patience)
         self._passed = passed
         self._fenced = fenced
+        self._full_while = full_while
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Tx]:
@@ -70,6 +76,10 @@ class WatchedDatabase(Database):
 
         async with super().writing() as tx:
             assert tx.sync_connection is not None
+            if self._full_while is not None:
+                # No less than there are: then the next new page is one too many.
+                pages = 1 if self._full_while.exists() else 2**30
+                await tx.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
             event.listen(tx.sync_connection, "before_cursor_execute", hear, retval=True)
             yield tx
             name = written_in(said)

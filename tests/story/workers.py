@@ -62,6 +62,8 @@ class Orders:
     fenced: bool = True
     intending: bool = True
     heeds_warning: bool = False
+    full_while: Path | None = None
+    patience: float = 30.0
 
 
 def main(orders: Orders) -> None:
@@ -91,7 +93,13 @@ class _Process:
         self.orders = orders
         self.passed = Points(orders.passes, fatal=orders.fatal, by=orders.fatal_signal).passed
         self.stopping = asyncio.Event()
-        self.db = WatchedDatabase(orders.database_url, self.passed, fenced=orders.fenced)
+        self.db = WatchedDatabase(
+            orders.database_url,
+            self.passed,
+            patience=orders.patience,
+            fenced=orders.fenced,
+            full_while=orders.full_while,
+        )
         self.settings = SalesforceSettings(**orders.salesforce)
         self.login = Login(self.settings)
         self.org = SalesforceOrg(self.login, api_version=self.settings.api_version)
