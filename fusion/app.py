@@ -26,7 +26,7 @@ from fusion.settings import Settings
 from listener import holders, positions
 from listener.change import Ours
 from listener.database import Database
-from listener.errors import LeaseLost, Outage, SetupError
+from listener.errors import Outage, SetupError
 from listener.listen import Intake, listen
 from listener.login import Login
 from listener.org import CLIENT, SalesforceOrg
@@ -253,8 +253,8 @@ async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:
     async def keep() -> None:
         async with parts.db.writing() as tx:
             if not await holders.keep(tx, name, lease=_HOLD):
-                parts.stopping.set()
-                raise LeaseLost(f"{name} was taken over by another process", hint="this process stops")
+                # Not a clean end: who supervises us should start us again, and then we wait for our turn.
+                raise SetupError(f"{name} was taken over by another process", hint="was this one frozen for long?")
 
     async def give_back() -> None:
         with suppress(Outage):  # then it runs out by itself

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from sqlalchemy import update
 
 from fusion.cli.migrate import migrate
 from fusion.standin.intakes import intakes
 from fusion.standin.sandbox import Sandbox, sandbox
 from listener import board
 from listener.database import Database
+from listener.schema import holder
 
 pytestmark = [pytest.mark.story, pytest.mark.xdist_group("story"), pytest.mark.timeout(120)]
 
@@ -116,6 +118,27 @@ async def test_sigterm_in_the_middle_of_a_visit_ends_with_0_and_no_lease(tmp_pat
     assert {row["state"] for row in rows} <= {"DONE", "PENDING"}
     # The visit in hand was finished, no other was begun.
     assert sum(row["state"] == "DONE" for row in rows) == 1
+
+
+async def test_a_process_whose_channel_was_taken_over_stops_and_does_not_call_it_a_clean_end(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'outbox.db'}"
+    migrate(url)
+    db = Database(url)
+    async with (
+        sandbox(tmp_path, poll_seconds=2.0) as box,
+        started(environment(box, url, tmp_path), "listen") as process,
+    ):
+        async with asyncio.timeout(30):
+            while True:
+                async with db.writing() as tx:
+                    taken = update(holder).values(worker="another/host/1/1")
+                    if (await tx.execute(taken)).rowcount:
+                        break
+                await asyncio.sleep(0.1)
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 78
+        assert "was taken over by another process" in err.decode()
+    await db.close()
 
 
 async def test_without_settings_it_says_which_are_missing_and_what_to_do(tmp_path: Path) -> None:
