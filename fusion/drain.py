@@ -190,6 +190,7 @@ async def _visit(turn: Turn, worker: Worker) -> None:
         mapping=worker.mapping,
         links=hold,
         about_to_save=hold.about_to_save,
+        about_to_create=hold.about_to_create,
         today=worker.today,
         look_again=worker.limits.look_again.total_seconds(),
         heard=turn.heard,
@@ -206,7 +207,13 @@ async def _tell(turn: Turn, worker: Worker) -> None:
         code = Code.GAVE_UP
         await _save(turn, entry.not_told(ParkedReason.NOT_TOLD, code=code, message=code.sentence()), worker, error=code)
         return
-    answers = await writeback.tell([entry], org=worker.org, own=worker.mapping.own, now=worker.clock())
+    answers = await writeback.tell(
+        [entry],
+        org=worker.org,
+        own=worker.mapping.own,
+        now=worker.clock(),
+        about_to_write=lambda: turn.hold.still_ours(entry),
+    )
     if entry.outcome is not Outcome.SKIPPED:
         turn.heard.add(Lane.SALESFORCE)
     told = answers[entry.id]

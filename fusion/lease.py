@@ -42,16 +42,36 @@ class Hold:
 
     async def about_to_save(self) -> None:
         """Commit the intent, then make sure that we have not been away for too long; else `LeaseLost`."""
+        await self._intend(None)
+
+    async def about_to_create(self, who: str) -> None:
+        """The same for a click that makes a chart. `who`: the digest of the patient that it is made for."""
+        await self._intend(who)
+
+    async def still_ours(self, entry: OutboxEntry) -> None:
+        """`LeaseLost` unless we knew less than half a lease ago that the entry is ours; asks if need be.
+
+        `entry`: as it was saved last.
+        """
+        if self._away() and not await self._beat(entry):
+            raise LeaseLost(f"entry {self._entry.id} was taken over")
+        if self._away():
+            raise LeaseLost(f"entry {self._entry.id}: too long since the last heartbeat to write safely")
+
+    def _away(self) -> bool:
+        # Half a lease: whoever takes over after a whole one finds what we did, if anything, long done.
+        return time.monotonic() - self._known_at > self._times.length.total_seconds() / 2
+
+    async def _intend(self, who: str | None) -> None:
         # Also where the commit's answer is lost: the intent may be there.
         self._intended = True
         try:
             async with self._db.writing() as tx:
-                await outbox.intend(tx, self._entry)
+                await outbox.intend(tx, self._entry, identity=who)
         except Outage as outage:
             # Whoever cannot know that the entry is his does not click. It is no outage of the portal's lane.
             raise LeaseLost(f"entry {self._entry.id} cannot be known to be ours: {outage}", hint=outage.hint) from None
-        # Half a lease: whoever takes over after a whole one finds our click, if any, long done.
-        if time.monotonic() - self._known_at > self._times.length.total_seconds() / 2:
+        if self._away():
             raise LeaseLost(f"entry {self._entry.id}: too long since the last heartbeat to click safely")
 
     async def in_doubt(self) -> bool:
@@ -96,12 +116,12 @@ class Hold:
             heart.cancel()
             await asyncio.gather(heart, return_exceptions=True)
 
-    async def _beat(self) -> bool:
+    async def _beat(self, entry: OutboxEntry | None = None) -> bool:
         asked_at = time.monotonic()
         try:
             async with self._db.writing() as tx:
                 alive = await outbox.beat(
-                    tx, self._entry, lease=self._times.length, deadline=self._times.deadline * 1.5
+                    tx, entry or self._entry, lease=self._times.length, deadline=self._times.deadline * 1.5
                 )
         except Outage:
             # Not known is not lost: the lease runs on, and without news `about_to_save` will not let a click pass.

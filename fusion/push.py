@@ -7,7 +7,7 @@ all take this one road. A refusal is a result like any other; an outage or an er
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -63,6 +63,7 @@ class Desk:
     mapping: RecordMapping
     links: Links
     about_to_save: AboutToSave
+    about_to_create: Callable[[str], Awaitable[None]]
     today: Callable[[], date]
     look_again: float = 5.0
     heard: set[Lane] = field(default_factory=set)
@@ -79,14 +80,22 @@ class _Chart:
 
 @dataclass(slots=True, kw_only=True)
 class _Doubt:
-    """Whether a click may have made a chart that nobody has seen since; an earlier holder's, or our own."""
+    """Whether a click may have made a chart that nobody has seen since; an earlier holder's, or our own.
+
+    `whom`: the digest of the patient that it was made for, where that is known.
+    """
 
     open: bool
+    whom: str | None = None
+
+    async def is_about(self, patient: Patient) -> bool:
+        """Whether that chart would bear the patient's present name and birth date, by which it is looked for."""
+        return self.whom is None or await identity.is_of(patient.identity, self.whom)
 
 
 async def push(entry: OutboxEntry, desk: Desk) -> SyncResult:
     """What came of the visit. Raises `Outage` (with its lane), `EntryError`, `LeaseLost` and `Conflict` only."""
-    doubt = _Doubt(open=entry.in_doubt)
+    doubt = _Doubt(open=entry.in_doubt, whom=entry.intent_identity)
     try:
         patient = await _read(entry, doubt, desk)
         if isinstance(patient, SyncResult):
@@ -124,6 +133,9 @@ async def _chart_of(patient: Patient, doubt: _Doubt, desk: Desk) -> _Chart:
     """The one chart that is this patient's: the linked one, else a certain match, else a new one."""
     if patient.portal_id is not None:
         return await _linked(patient, patient.portal_id, desk)
+    if doubt.open and not await doubt.is_about(patient):
+        # Corrected since. What we would look for is not what we may have made, and nobody found is nothing known.
+        raise Refused(Code.IN_DOUBT)
     decision = await _look(patient, desk, cut_off=doubt.open)
     if doubt.open and decision.is_new:
         # A search index may lag behind a save. Only when a second look shows nothing is the save surely absent.
@@ -182,8 +194,10 @@ async def _matched(patient: Patient, portal_id: str, doubt: _Doubt, desk: Desk) 
 
 
 async def _created(patient: Patient, doubt: _Doubt, desk: Desk) -> _Chart:
+    who = await identity.digest_of(patient.identity)
+
     async def about_to_save() -> None:
-        await desk.about_to_save()
+        await desk.about_to_create(who)
         doubt.open = True
 
     doubt.open = False
@@ -195,7 +209,7 @@ async def _created(patient: Patient, doubt: _Doubt, desk: Desk) -> _Chart:
         doubt.open = doubt.open and refused.code.reason is ParkedReason.EXHAUSTED
         raise
     # Before anything else can fail: a chart whose id we know is never made again.
-    await _keep(patient, portal_id, patient.identity, "created", desk)
+    await desk.links.keep(Link(record_id=patient.record_id, portal_id=portal_id, how="created", identity=who))
     doubt.open = False
     shown = await _open(portal_id, desk)
     if shown is None:

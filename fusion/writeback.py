@@ -6,7 +6,7 @@ feed each other for ever. A portal id that Salesforce holds is never overwritten
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -50,10 +50,22 @@ _PASSING = frozenset({"UNABLE_TO_LOCK_ROW", "SERVER_UNAVAILABLE", "REQUEST_RUNNI
 _GONE = frozenset({"ENTITY_IS_DELETED", "NOT_FOUND"})
 
 
-async def tell(entries: Sequence[OutboxEntry], *, org: Org, own: OwnFields, now: datetime) -> Mapping[int, Told]:
+async def _whatever() -> None:
+    """No objection."""
+
+
+async def tell(
+    entries: Sequence[OutboxEntry],
+    *,
+    org: Org,
+    own: OwnFields,
+    now: datetime,
+    about_to_write: Callable[[], Awaitable[None]] = _whatever,
+) -> Mapping[int, Told]:
     """The answer by entry id; all entries are of one object. Raises `Outage` (Salesforce's) if it could not be asked.
 
-    Values are absolute, so telling it twice after a lost answer does no harm.
+    Values are absolute, so telling it twice after a lost answer does no harm. Telling it late does: what is newer would
+    be undone. So `about_to_write` is called right before, and what it raises comes out unchanged.
     """
     told = {entry.id: Told(answer=Answer.TOLD) for entry in entries if entry.outcome is Outcome.SKIPPED}
     entries = [entry for entry in entries if entry.id not in told]
@@ -72,6 +84,7 @@ async def tell(entries: Sequence[OutboxEntry], *, org: Org, own: OwnFields, now:
             values[entry.record_id] = wanted
     errors: Mapping[RecordId, RecordError | None] = {}
     if values:
+        await about_to_write()
         with on_lane(Lane.SALESFORCE):
             errors = await org.update(object_name, values)
     for entry in entries:

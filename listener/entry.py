@@ -95,6 +95,7 @@ class OutboxEntry:
     worker: str | None = None
     leased: bool = False
     intent_fence: int | None = None
+    intent_identity: str | None = None
     outcome: Outcome | None = None
     portal_id: str | None = None
     code: str | None = None

@@ -22,6 +22,7 @@ from listener.schema import action, outbox
 _NOW = func.db_now()
 _AT_ONCE = {"due_at": _NOW, "priority": 0, "attempts": 0}
 """A person waits for it."""
+_DOUBT = ("intent_at", "intent_fence", "intent_identity")
 
 
 async def retry(tx: Tx, entry_id: int, *, actor: str, reason: str) -> str:
@@ -88,9 +89,8 @@ async def resolve_as_new(tx: Tx, entry_id: int, *, actor: str, reason: str) -> s
     if await links.of_record(tx, RecordId(row["record_id"])) is not None:
         raise EntryError(f"record {row['record_id']} has a chart already", hint="`relink` is for a wrong one")
     await _note(tx, actor, "resolve", entry_id, f"new: {reason}")
-    return await _reopen(
-        tx, row, code=CONFIRMED_NEW, intent_at=None, intent_fence=None, resolved_by=actor, resolved_at=_NOW
-    )
+    no_doubt = dict.fromkeys(_DOUBT)
+    return await _reopen(tx, row, code=CONFIRMED_NEW, **no_doubt, resolved_by=actor, resolved_at=_NOW)
 
 
 async def resolve_as_done(tx: Tx, entry_id: int, *, actor: str, reason: str) -> str:
@@ -127,7 +127,7 @@ async def _reopen(tx: Tx, row: Mapping[str, Any], **also: Any) -> str:
         return f"Entry {row['id']} is due now."
     # The doubt and the decision belong to the record, so they go with it. A doubt of the newer row's own stays.
     carried = {name: also[name] for name in ("code",) if name in also}
-    doubt = {name: {**row, **also}[name] for name in ("intent_at", "intent_fence")}
+    doubt = {name: {**row, **also}[name] for name in _DOUBT}
     if newer["intent_fence"] is None and doubt["intent_fence"] is not None:
         # An intent is older than every claim that is still to come, and a fence never goes back.
         carried |= {**doubt, "fence": max(row["fence"], newer["fence"])}

@@ -79,10 +79,16 @@ async def beat(tx: Tx, entry: OutboxEntry, *, lease: timedelta, deadline: timede
     return (await tx.execute(held)).rowcount == 1
 
 
-async def intend(tx: Tx, entry: OutboxEntry) -> None:
-    """Put down that Save is about to be clicked; raises `LeaseLost` unless the lease is still valid by the database."""
+async def intend(tx: Tx, entry: OutboxEntry, *, identity: str | None = None) -> None:
+    """Put down that Save is about to be clicked; raises `LeaseLost` unless the lease is still valid by the database.
+
+    `identity`: the digest of the patient, where the click is to make a chart.
+    """
     mark = update(outbox).where(_held(entry), outbox.c.leased_until > _NOW)
-    if (await tx.execute(mark.values(intent_at=_NOW, intent_fence=entry.fence))).rowcount != 1:
+    values: dict[str, Any] = {"intent_at": _NOW, "intent_fence": entry.fence}
+    if identity is not None:
+        values["intent_identity"] = identity
+    if (await tx.execute(mark.values(values))).rowcount != 1:
         raise LeaseLost(f"entry {entry.id} is no longer ours")
 
 
@@ -162,6 +168,7 @@ def entry_from(row: Any) -> OutboxEntry:
         worker=row["worker"],
         leased=row["leased_until"] is not None,
         intent_fence=row["intent_fence"],
+        intent_identity=row["intent_identity"],
         outcome=Outcome(row["outcome"]) if row["outcome"] else None,
         portal_id=row["portal_id"],
         code=row["code"],

@@ -141,6 +141,8 @@ outbox = Table(
     Column("leased_until", UtcDateTime),
     Column("intent_at", UtcDateTime),
     Column("intent_fence", BigInteger),
+    # For whom a chart was about to be made, as in link.identity: who is called otherwise since cannot be looked for.
+    Column("intent_identity", Text),
     Column("outcome", Text),
     Column("portal_id", Text),
     Column("code", Text),

@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("intent_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("intent_fence", sa.BigInteger(), nullable=True),
+        sa.Column("intent_identity", sa.Text(), nullable=True),
         sa.Column("outcome", sa.Text(), nullable=True),
         sa.Column("portal_id", sa.Text(), nullable=True),
         sa.Column("code", sa.Text(), nullable=True),

@@ -150,6 +150,7 @@ class At:
             mapping=MAPPING,
             links=self.links,
             about_to_save=self._about_to_save,
+            about_to_create=lambda _who: self._about_to_save(),
             today=lambda: TODAY,
             look_again=0.0,
         )

@@ -90,6 +90,7 @@ class _Case:
             kept[record_of[attempt["outbox_id"]]].append(attempt)
         self.deeds = [line for line in given.portal_ledger if str(line["user"]).startswith(given.robot)]
         self.writes = [line for line in self.deeds if line["kind"] in _WRITES]
+        self.known_as = self._known_as()
 
     def judged(self, *, drained: bool) -> Iterator[str]:
         yield from self._one_chart_each()
@@ -127,7 +128,7 @@ class _Case:
         linked = set(self.links.values())
         if len(linked) != len(self.links):
             yield "rule 1: two records are linked to one chart"
-        doubted = {self._child_of(self.records[one]) for one, rows in self.rows.items() if self._waits_for_us(rows)}
+        doubted = {who for one, rows in self.rows.items() if self._waits_for_us(rows) for who in self.known_as[one]}
         for child, ids in made.items():
             if not linked & set(ids) and child not in doubted:
                 yield f"rule 1: chart {ids[0]} was made, and is no record's"
@@ -139,8 +140,16 @@ class _Case:
             return (str(patient["SSN"]),)
         return tuple(str(patient.get(label, "")) for label in ("First Name", "Last Name", "Birthdate"))
 
-    def _child_of(self, record: Row) -> tuple[str, ...]:
-        return self._child(chart_of(record, "")["Patient"])  # type: ignore[arg-type]
+    def _known_as(self) -> dict[str, set[tuple[str, ...]]]:
+        """Everybody that a record has ever been about: names and birth dates are corrected."""
+        values: dict[str, Row] = {}
+        known: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+        for entry in self.given.org_ledger:
+            if entry["kind"] == "save":
+                for record_id, change in zip(entry["ids"], entry["changes"], strict=True):
+                    values[record_id] = {**values.get(record_id, {}), **(change.get("values") or {})}
+                    known[record_id].add(self._child(chart_of(values[record_id], "")["Patient"]))  # type: ignore[arg-type]
+        return known
 
     @staticmethod
     def _waits_for_us(rows: Sequence[Row]) -> bool:
@@ -180,7 +189,7 @@ class _Case:
 
     def _every_write_has_its_attempt(self) -> Iterator[str]:
         record_of = {chart: record for record, chart in self.links.items()}
-        by_child = {self._child_of(record): one for one, record in self.records.items()}
+        by_child = {child: record_id for record_id, children in self.known_as.items() for child in children}
         child_of_chart = {str(w["patient_id"]): self._child(w["after"]) for w in self.writes if w["kind"] == "create"}
         intended = {row["id"] for row in self.given.tables["outbox"] if row["intent_fence"] is not None}
         for line in self.writes:

@@ -104,3 +104,46 @@ async def test_only_the_intent_finds_a_chart_that_the_search_does_not_show_yet(
         else:
             assert any("2 charts that we made" in one for one in found), found
             assert any("without an intent" in one for one in found), found
+
+
+@pytest.mark.parametrize(
+    "correction", [{"First_Name__c": "Zelda"}, {"Last_Name__c": "Quince"}, {"Date_of_Birth__c": "2019-03-03"}]
+)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+async def test_a_child_that_is_called_otherwise_after_a_cut_off_save_gets_no_second_chart(
+    correction: dict[str, str], migrated_url: str, tmp_path: Path
+) -> None:
+    """What was made bears the old name; a search for the new one shows nothing, and that proves nothing."""
+    async with stage(migrated_url, tmp_path) as on:
+        record_id = on.org.control.create(next(intakes(3)).but(SSN__c=None).record)
+        dying = on.start(fatal=("click:create:after", 1))
+        assert await on.death_of(dying) == -9
+        on.org.control.update(record_id, correction)
+        heir = on.start()
+        await on.rest()
+        assert await on.end(heir) == 0
+        assert sum(line["kind"] == "create" for line in on.portal.control.ledger()) == 1
+        assert on.org.control.record(record_id)["Fusion_Sync_Error_Code__c"] == "in_doubt"
+        assert on.complaints() == []
+
+
+@several_workers
+async def test_who_was_frozen_before_telling_does_not_undo_what_was_told_since(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    async with stage(migrated_url, tmp_path, lease=LEASE) as on:
+        record_id = on.org.control.create(next(intakes(3)).record)
+        listener = on.start(works=False)
+        # The visit's own reading is the first.
+        one = on.start(listens=False, fatal=("org.read:after", 2), fatal_signal=SIGSTOP)
+        async with asyncio.timeout(20):
+            while on.passes.count("org.read:after") < 2:
+                await asyncio.sleep(0.02)
+        other = on.start(listens=False, user=2)
+        await on.rest()
+        on.org.control.update(record_id, {"Date_of_Birth__c": None})
+        await on.rest()
+        thaw(one)
+        await asyncio.sleep(0.5)
+        assert [await on.end(process) for process in (one, other, listener)] == [0, 0, 0]
+        assert on.complaints() == []
