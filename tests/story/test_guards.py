@@ -69,7 +69,7 @@ async def test_without_the_fence_the_frozen_one_makes_a_second_chart(migrated_ur
 async def test_a_freeze_between_the_last_check_and_the_click_is_left_to_the_portals_own_warning(
     heeds_warning: bool, migrated_url: str, tmp_path: Path
 ) -> None:
-    """The limit of what a client can do alone: no check lies later than the last one. The README names it."""
+    """The limit of what a client can do alone: no check lies later than the last one."""
     async with stage(migrated_url, tmp_path, heeds_warning=heeds_warning) as on:
         await frozen_and_taken_over(on, "click:create:before")
         doubled = [one for one in on.complaints() if "2 charts that we made" in one]
