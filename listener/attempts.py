@@ -5,35 +5,41 @@ The line is written in the transaction of the claim, so there is no portal write
 
 from __future__ import annotations
 
-from sqlalchemy import func, insert, update
+from sqlalchemy import bindparam, func, insert, update
 
 from listener.database import Tx
 from listener.entry import OutboxEntry, State
 from listener.schema import attempt
 
+# Built once: to build a statement takes longer than to run it.
+_BEGIN = insert(attempt).values(started_at=func.db_now()).inline()
+_END = (
+    update(attempt)
+    .where(
+        attempt.c.outbox_id == bindparam("of_entry"),
+        attempt.c.fence == bindparam("of_fence"),
+        attempt.c.step == bindparam("of_step"),
+    )
+    .values(ended_at=func.db_now())
+)
+
 
 async def begin(tx: Tx, entry: OutboxEntry) -> None:
     """Put down that the entry's step is being tried under its present fence."""
-    row = insert(attempt).values(
-        outbox_id=entry.id, fence=entry.fence, step=_step(entry), worker=entry.worker, started_at=func.db_now()
-    )
-    await tx.execute(row)
+    values = {"outbox_id": entry.id, "fence": entry.fence, "step": _step(entry), "worker": entry.worker}
+    await tx.execute(_BEGIN, values)
 
 
 async def end(tx: Tx, before: OutboxEntry, after: OutboxEntry, error: str | None) -> None:
     """Put down how it ended; `error` is the class of what went wrong."""
-    mine = (attempt.c.outbox_id == before.id, attempt.c.fence == before.fence, attempt.c.step == _step(before))
-    await tx.execute(
-        update(attempt)
-        .where(*mine)
-        .values(
-            ended_at=func.db_now(),
-            outcome=_outcome(before, after, error),
-            error_class=error,
-            message=after.message,
-            evidence=after.evidence,
-        )
-    )
+    which = {"of_entry": before.id, "of_fence": before.fence, "of_step": _step(before)}
+    how = {
+        "outcome": _outcome(before, after, error),
+        "error_class": error,
+        "message": after.message,
+        "evidence": after.evidence,
+    }
+    await tx.execute(_END, which | how)
 
 
 def _step(entry: OutboxEntry) -> str:

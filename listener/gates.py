@@ -17,6 +17,7 @@ from listener.database import Tx, upsert
 from listener.schema import gate
 
 _NOW = func.db_now()
+_BOTH = select(gate, (gate.c.until <= _NOW).label("due"))
 
 
 class Lane(StrEnum):
@@ -51,7 +52,6 @@ class Gate:
 
 async def read(tx: Tx) -> Mapping[Lane, Gate]:
     """Both gates as they are now."""
-    rows = select(gate, (gate.c.until <= _NOW).label("due"))
     found = {
         Lane(row["lane"]): Gate(
             lane=Lane(row["lane"]),
@@ -62,7 +62,7 @@ async def read(tx: Tx) -> Mapping[Lane, Gate]:
             actor=row["actor"],
             due=bool(row["due"]),
         )
-        for row in (await tx.execute(rows)).mappings()
+        for row in (await tx.execute(_BOTH)).mappings()
     }
     return {lane: found.get(lane, Gate(lane=lane)) for lane in Lane}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 from sqlalchemy import (
@@ -17,7 +18,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    exists,
     func,
     literal,
     literal_column,
@@ -30,7 +30,8 @@ from sqlalchemy import (
 from listener import attempts, positions
 from listener.change import Change, RecordId, Source
 from listener.database import Tx, upsert
-from listener.entry import BLOCKING, OutboxEntry, Outcome, ParkedReason, State
+from listener.due import BLOCKING_REASONS, CLAIM, WAITING, answered, is_in
+from listener.entry import OutboxEntry, Outcome, ParkedReason, State
 from listener.errors import LeaseLost
 from listener.positions import Position
 from listener.schema import change, outbox
@@ -39,7 +40,6 @@ PRIORITY = {Source.MANUAL: 0, Source.STREAM: 10, Source.SWEEP: 20, Source.BACKFI
 """Lower is sooner: a person waits for a retry, nobody for a backfill."""
 
 _NOW = func.db_now()
-_BLOCKING: list[Any] = [literal_column(repr(str(reason))) for reason in sorted(BLOCKING)]
 
 
 async def append(tx: Tx, changes: Sequence[Change], position: Position | None, *, settle: timedelta) -> int:
@@ -63,13 +63,12 @@ async def claim(tx: Tx, stage: State, *, worker: str, lease: timedelta) -> Outbo
     its workers runs out of attempts. Raises `Conflict` if two claims met on one record: claim again.
     """
     values = {"worker": worker, "lease": lease.total_seconds()}
-    for pick in (_ABANDONED[stage], _WAITING[stage]):
-        found = (await tx.execute(_claimed(pick, tx), values)).mappings().all()
-        if found:
-            entry = entry_from(found[0])
-            await attempts.begin(tx, entry)
-            return entry
-    return None
+    found = (await tx.execute(CLAIM[tx.dialect.name, stage], values)).mappings().first()
+    if found is None:
+        return None
+    entry = entry_from(found)
+    await attempts.begin(tx, entry)
+    return entry
 
 
 async def beat(tx: Tx, entry: OutboxEntry, *, lease: timedelta, deadline: timedelta) -> bool:
@@ -104,31 +103,22 @@ async def save(tx: Tx, before: OutboxEntry, after: OutboxEntry, *, error: str | 
     `error` is the class of what went wrong, for the attempt's row. Raises `Conflict` where a change came in at that
     very moment: begin a new transaction and save again.
     """
-    values: dict[str, Any] = {
-        "state": after.state,
-        "attempts": after.attempts,
-        "outcome": after.outcome,
-        "portal_id": after.portal_id,
-        "code": after.code,
-        "message": after.message,
-        "evidence": after.evidence,
-        "parked_reason": after.parked_reason,
-    }
-    if not after.leased:
-        due = func.db_after(after.due_in.total_seconds())
-        values |= {"leased_until": None, "due_at": due}
-        if after.state is State.PENDING:
-            if not await holds(tx, before):
-                return False
-            values |= await _absorb_follow_up(tx, after, due)
-    if after.state is State.PUSHED and before.state is State.PENDING:
-        values["pushed_at"] = _NOW
-    if after.state in (State.DONE, State.SUPERSEDED):
-        values["finished_at"] = _NOW
-    if (await tx.execute(update(outbox).where(_held(before)).values(values))).rowcount != 1:
+    follow_up = None
+    if not after.leased and after.state is State.PENDING:
+        if not await holds(tx, before):
+            return False
+        follow_up = await _follow_up_superseded(tx, after)
+    answers = after.state is State.PUSHED and before.state is State.PENDING
+    finished = after.state in (State.DONE, State.SUPERSEDED)
+    which = {"of_entry": before.id, "of_fence": before.fence, "of_state": before.state}
+    what = {column: getattr(after, column) for column in _ANSWER}
+    when = {} if after.leased else {"due_in": after.due_in.total_seconds()}
+    if (await tx.execute(_SAVE[after.leased, answers, finished], which | what | when)).rowcount != 1:
         return False
-    if "pushed_at" in values:
-        await _supersede_older(tx, after)
+    if follow_up is not None:
+        await _take_over(tx, after, follow_up)
+    if answers:
+        await tx.execute(_COVER, {"of_entry": after.id, "of_record": after.record_id})
     await attempts.end(tx, before, after, error)
     if after.leased:
         await attempts.begin(tx, after)
@@ -149,7 +139,7 @@ async def leasing_workers(tx: Tx) -> list[str]:
 
 def next_due(stage: State) -> Select[Any]:
     """What a claim of that stage looks for where no lease ran out; for a look at its plan."""
-    return _WAITING[stage]
+    return WAITING[stage]
 
 
 def entry_from(row: Any) -> OutboxEntry:
@@ -188,15 +178,6 @@ def _held(entry: OutboxEntry) -> Any:
     )
 
 
-def _is(state: State, rows: Any = outbox) -> Any:
-    return rows.c.state == literal_column(repr(str(state)))
-
-
-def _answered(rows: Any) -> Any:
-    # As in ix_outbox_answered, letter by letter: SQLite compares the texts.
-    return rows.c.state.in_([literal_column(repr(str(state))) for state in (State.PARKED, State.PUSHED)])
-
-
 def _greater(one: Any, other: Any) -> Any:
     return case((one > other, one), else_=other)
 
@@ -205,56 +186,47 @@ def _lesser(one: Any, other: Any) -> Any:
     return case((one < other, one), else_=other)
 
 
-def _candidates(stage: State) -> tuple[Any, Select[Any]]:
-    job = outbox.alias("job")
-    return job, select(job.c.id).where(_is(stage, job)).limit(1)
+_ANSWER = ("state", "attempts", "outcome", "portal_id", "code", "message", "evidence", "parked_reason")
 
 
-def _abandoned(stage: State) -> Select[Any]:
-    job, rows = _candidates(stage)
-    return rows.where(job.c.leased_until.is_not(None), job.c.leased_until < _NOW).order_by(job.c.leased_until)
-
-
-def _waiting(stage: State) -> Select[Any]:
-    job, rows = _candidates(stage)
-    leased, blocking = outbox.alias("leased"), outbox.alias("blocking")
-    rows = rows.where(
-        job.c.leased_until.is_(None),
-        job.c.due_at <= _NOW,
-        ~exists().where(leased.c.record_id == job.c.record_id, leased.c.leased_until.is_not(None)),
-    ).order_by(job.c.priority, job.c.due_at, job.c.id)
-    if stage is State.PENDING:
-        rows = rows.where(
-            ~exists().where(
-                blocking.c.record_id == job.c.record_id,
-                _answered(blocking),
-                blocking.c.parked_reason.in_(_BLOCKING),
-            ),
-            job.c.id > literal_column("0"),  # always; see ix_outbox_pending
-        )
-    return rows
-
-
-_ABANDONED = {stage: _abandoned(stage) for stage in (State.PENDING, State.PUSHED)}
-_WAITING = {stage: _waiting(stage) for stage in (State.PENDING, State.PUSHED)}
-
-
-def _claimed(pick: Select[Any], tx: Tx) -> Update:
-    if tx.dialect.name == "postgresql":
-        pick = pick.with_for_update(skip_locked=True, of=pick.get_final_froms()[0])
+def _save(*, keeps_lease: bool, answers: bool, finished: bool) -> Update:
+    values: dict[str, Any] = {}
+    if not keeps_lease:
+        values |= {"leased_until": None, "due_at": func.db_after(bindparam("due_in"))}
+    if answers:
+        values["pushed_at"] = _NOW
+    if finished:
+        values["finished_at"] = _NOW
     return (
         update(outbox)
-        # A scalar sub-select is run once; Postgres may run `IN (… LIMIT 1)` again and take more rows than one.
-        .where(outbox.c.id == pick.scalar_subquery())
-        .values(
-            fence=outbox.c.fence + 1,
-            attempts=outbox.c.attempts + 1,
-            worker=bindparam("worker"),
-            claimed_at=_NOW,
-            leased_until=func.db_after(bindparam("lease")),
+        .where(
+            outbox.c.id == bindparam("of_entry"),
+            outbox.c.fence == bindparam("of_fence"),
+            # The state too: a save whose answer was lost may have been made true, and must not be drawn a second time.
+            outbox.c.state == bindparam("of_state"),
+            outbox.c.leased_until.is_not(None),
         )
-        .returning(outbox)
+        .values(values)
     )
+
+
+_SAVE = {
+    (keeps_lease, answers, finished): _save(keeps_lease=keeps_lease, answers=answers, finished=finished)
+    for keeps_lease, answers, finished in product((False, True), repeat=3)
+}
+
+# What was read now covers what was read before: nothing older of this record needs an answer or a person.
+_COVER = (
+    update(outbox)
+    .where(
+        outbox.c.record_id == bindparam("of_record"),
+        outbox.c.id < bindparam("of_entry"),
+        outbox.c.leased_until.is_(None),
+        answered(outbox),
+        or_(outbox.c.parked_reason.is_(None), outbox.c.parked_reason.not_in(BLOCKING_REASONS)),
+    )
+    .values(state=literal_column(repr(str(State.SUPERSEDED))), finished_at=_NOW)
+)
 
 
 async def _keep(tx: Tx, changes: Sequence[Change], channel: str | None) -> list[Any]:
@@ -309,32 +281,27 @@ async def _fold(tx: Tx, new: list[Any], settle: timedelta) -> None:
     # RETURNING makes SQLAlchemy send many rows a statement, and keep the statement compiled.
     await tx.execute(folded.returning(outbox.c.id), rows)
     waiting = select(outbox.c.id).where(
-        outbox.c.record_id == change.c.record_id, _is(State.PENDING), outbox.c.leased_until.is_(None)
+        outbox.c.record_id == change.c.record_id, is_in(State.PENDING), outbox.c.leased_until.is_(None)
     )
     for start in range(0, len(new), 500):
         ids = [one.id for one in new[start : start + 500]]
         await tx.execute(update(change).where(change.c.id.in_(ids)).values(outbox_id=waiting.scalar_subquery()))
 
 
-async def _absorb_follow_up(tx: Tx, entry: OutboxEntry, due: Any) -> dict[str, Any]:
-    """What the row takes over from the one that was made while it was leased: a record has one waiting row."""
-    waiting = (outbox.c.record_id == entry.record_id, _is(State.PENDING), outbox.c.leased_until.is_(None))
+async def _follow_up_superseded(tx: Tx, entry: OutboxEntry) -> Any:
+    """The row, if any, that was made while this one was leased: a record has one waiting row, so that one goes."""
+    waiting = (outbox.c.record_id == entry.record_id, is_in(State.PENDING), outbox.c.leased_until.is_(None))
     gone = update(outbox).where(*waiting).values(state=State.SUPERSEDED, finished_at=_NOW)
-    follow_up = (await tx.execute(gone.returning(outbox))).first()
-    if follow_up is None:
-        return {}
+    return (await tx.execute(gone.returning(outbox))).first()
+
+
+async def _take_over(tx: Tx, entry: OutboxEntry, follow_up: Any) -> None:
+    """Give the row, which waits again, what was folded into the other one."""
     await tx.execute(update(change).where(change.c.outbox_id == follow_up.id).values(outbox_id=entry.id))
-    return {
+    taken = {
         "changes": outbox.c.changes + follow_up.changes,
         "changed_at": max(entry.changed_at, follow_up.changed_at),
         "priority": min(entry.priority, follow_up.priority),
-        "due_at": _lesser(literal(follow_up.due_at, outbox.c.due_at.type), due),
+        "due_at": _lesser(literal(follow_up.due_at, outbox.c.due_at.type), outbox.c.due_at),
     }
-
-
-async def _supersede_older(tx: Tx, entry: OutboxEntry) -> None:
-    """What was read now covers what was read before: nothing older of this record needs an answer or a person."""
-    older = (outbox.c.record_id == entry.record_id, outbox.c.id < entry.id, outbox.c.leased_until.is_(None))
-    gives_way = or_(outbox.c.parked_reason.is_(None), outbox.c.parked_reason.not_in(_BLOCKING))
-    covered = update(outbox).where(*older, _answered(outbox), gives_way)
-    await tx.execute(covered.values(state=State.SUPERSEDED, finished_at=_NOW))
+    await tx.execute(update(outbox).where(outbox.c.id == entry.id).values(taken))
