@@ -21,6 +21,8 @@ from fusion.portal import Refused
 
 _READ = (Path(__file__).parent / "chart.js").read_text(encoding="utf-8").partition("\n")[2]
 
+_AT_HAND = 5.0
+
 Pairs = list[tuple[str, str]]
 """Labels and values in the order shown."""
 
@@ -47,7 +49,19 @@ async def open_chart(tab: Tab, portal_id: str) -> ChartPage | None:
     page = await read_chart(tab)
     if page.shown.portal_id != portal_id:
         raise Refused(Code.IDENTITY_MISMATCH)
+    tab.shows(portal_id)
     return page
+
+
+async def chart_at_hand(tab: Tab, portal_id: str) -> ChartPage | None:
+    """The chart as `open_chart` just showed it, read again from that very page load; None if it must be opened.
+
+    Only while nothing was clicked, typed or loaded since, and only for some seconds: others edit charts, too.
+    """
+    if not tab.is_showing(portal_id, for_seconds=_AT_HAND) or not await tab.visible(tab.pack.chart.ready).count():
+        return None
+    page = await read_chart(tab)
+    return page if page.shown.portal_id == portal_id else None
 
 
 async def read_chart(tab: Tab) -> ChartPage:

@@ -8,7 +8,7 @@ from playwright.async_api import Locator
 
 from fusion.codes import Code
 from fusion.pages import form
-from fusion.pages.chart import ChartPage, is_newer, open_chart, read_chart
+from fusion.pages.chart import ChartPage, chart_at_hand, is_newer, open_chart, read_chart
 from fusion.pages.locate import row_css
 from fusion.pages.pack import Form as FormSpec
 from fusion.pages.tab import Tab
@@ -51,7 +51,7 @@ async def update(
     tab: Tab, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
 ) -> Shown:
     """The chart after the edits, from a fresh page load; see `fusion.portal.Portal.update`."""
-    page = await open_chart(tab, portal_id)
+    page = await chart_at_hand(tab, portal_id) or await open_chart(tab, portal_id)
     if page is None:
         raise Refused(Code.CHART_NOT_FOUND)
     if not page.shown.identity.agrees_with(expect):

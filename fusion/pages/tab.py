@@ -68,6 +68,8 @@ class Tab:
         self.saves = 0
         self.native_dialog = False
         self._base = base
+        self._chart: str | None = None
+        self._chart_since = 0.0
         self._watching = False
         self._lock = visible(page, pack.lock.sign)
         self._login = visible(page, pack.login.sign)
@@ -85,6 +87,18 @@ class Tab:
         # Playwright would wait for the lock to go even if it was refused; `unlock` waits for that by itself.
         await self.page.add_locator_handler(self._lock, locked, no_wait_after=True)
         self.page.on("dialog", self._native)
+
+    def shows(self, chart: str) -> None:
+        """Remember that this page load shows that chart, until anything is clicked, typed or loaded."""
+        self._chart, self._chart_since = chart, time.monotonic()
+
+    def is_showing(self, chart: str, *, for_seconds: float) -> bool:
+        """Whether it does, and came up no longer ago than that."""
+        return self._chart == chart and time.monotonic() - self._chart_since <= for_seconds
+
+    def forget_chart(self) -> None:
+        """Something was done on the page: what it shows is what it was told, not what the portal has."""
+        self._chart = None
 
     async def begin(self) -> None:
         """A new visit: nothing is in doubt yet. What the last one left over the page is seen before it is left."""
@@ -169,6 +183,7 @@ class Tab:
 
     async def click(self, spots: tuple[Spot, ...], scope: Locator | None = None) -> None:
         """Click a thing of the pack. Raises Refused (`PORTAL_CHANGED`) if it is not there."""
+        self.forget_chart()
         target = visible(scope or self.page, spots)
         await self.first_of({"it": target}, expected=spots[0].says)
         await target.click(timeout=self.patience.action * 1000)
@@ -198,6 +213,7 @@ class Tab:
         return locate(scope or self.page, spots)
 
     async def _go(self, url: str, *, fresh: bool) -> None:
+        self.forget_chart()
         self.wire.reset()
         here = self.page.url.partition("#")[0] == url.partition("#")[0]
         try:
