@@ -236,14 +236,18 @@ async def test_a_dialog_of_the_browser_itself_stops_the_visit(place: Place) -> N
     assert await place.portal.read(portal_id) is not None
 
 
+def is_browser(process: psutil.Process) -> bool:
+    """Whether it is a Chromium itself and no part of one; a part that has just ended can no longer be asked."""
+    try:
+        return "chrom" in process.name() and "--type=" not in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
 async def test_a_browser_that_was_killed_is_started_again(place: Place) -> None:
     portal_id = place.clinic.put(a_patient(last_name="Killed").values)
     await place.portal.read(portal_id)
-    (browser,) = [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if "chrom" in child.name() and "--type=" not in " ".join(child.cmdline())
-    ]
+    (browser,) = [child for child in psutil.Process().children(recursive=True) if is_browser(child)]
     browser.kill()
     # Whether this visit already sees that it is gone is a matter of milliseconds.
     with contextlib.suppress(EntryError):
