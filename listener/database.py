@@ -9,6 +9,7 @@ own that cannot write. `synchronous=FULL`: WAL with NORMAL may lose the last com
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,8 +17,16 @@ from typing import Any
 
 from sqlalchemy import event, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DBAPIError,
+    DisconnectionError,
+    IntegrityError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import column, table
@@ -27,6 +36,9 @@ from listener.errors import Conflict, Outage, SetupError
 
 Tx = AsyncConnection
 """A connection inside a transaction. Who opened it decides when it commits."""
+
+_IDLE = 1.0
+"""Seconds after which an unused connection to Postgres is asked whether it still lives."""
 
 _MIGRATE = "run `fusion-sync migrate`"
 
@@ -47,7 +59,10 @@ class Database:
         self._patience = patience
         self._mounts = mounts
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._writer, self._reader = _sqlite_engines(self.url) if self.is_sqlite else _postgres_engines(self.url)
+        prepares = not _is_behind_pgbouncer(url)
+        self._writer, self._reader = (
+            _sqlite_engines(self.url) if self.is_sqlite else _postgres_engines(self.url, prepares=prepares)
+        )
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Tx]:
@@ -143,9 +158,13 @@ def async_url(url: str) -> URL:
                 raise SetupError("DATABASE_URL names no file", hint="use sqlite:///FILE: the outbox must outlive us")
             return parsed.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres":
-            return parsed.set(drivername="postgresql+psycopg")
+            return parsed.set(drivername="postgresql+psycopg").difference_update_query(["pgbouncer"])
         case other:
             raise SetupError(f"DATABASE_URL names {other}, which is not supported", hint="use SQLite or Postgres")
+
+
+def _is_behind_pgbouncer(url: str) -> bool:
+    return make_url(url).query.get("pgbouncer") == "true"
 
 
 def sync_url(url: str) -> URL:
@@ -191,26 +210,45 @@ def _on_connect(engine: AsyncEngine, *, only_read: bool) -> None:
         cursor.close()
 
 
-def _postgres_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+def _postgres_engines(url: URL, *, prepares: bool) -> tuple[AsyncEngine, AsyncEngine]:
     # An idle transaction holds back vacuum, and the claim slows with every dead row: none may linger.
     limits = "-c statement_timeout=10000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000"
     engine = create_async_engine(
         url,
         pool_size=5,
         max_overflow=5,
-        pool_pre_ping=True,
         connect_args={
             "options": f"{limits} -c timezone=UTC",
             "connect_timeout": 10,
-            # Behind PgBouncer in transaction mode a prepared statement may meet a connection that does not know it.
-            "prepare_threshold": None,
+            # Planning a claim takes longer than running it. Behind PgBouncer in transaction mode a prepared statement
+            # may meet a connection that does not know it.
+            "prepare_threshold": 5 if prepares else None,
             "keepalives_idle": 30,
             "keepalives_interval": 10,
             "keepalives_count": 3,
             "tcp_user_timeout": 15000,
         },
     )
+    _ping_after_idleness(engine.sync_engine)
     return engine, engine
+
+
+def _ping_after_idleness(engine: Engine) -> None:
+    """Replace a connection that died while nobody used it; one used a moment ago is not worth a round trip."""
+
+    @event.listens_for(engine, "checkin")
+    def _back(_connection: Any, record: Any) -> None:
+        record.info["back_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _out(connection: Any, record: Any, _proxy: Any) -> None:
+        now = time.monotonic()
+        if now - record.info.get("back_at", now) < _IDLE:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error
 
 
 @asynccontextmanager
