@@ -29,10 +29,11 @@ from sqlalchemy import (
 
 from listener import attempts, positions
 from listener.change import Change, RecordId, Source
-from listener.database import Tx, upsert
+from listener.database import Tx
 from listener.due import BLOCKING_REASONS, CLAIM, WAITING, answered, is_in
 from listener.entry import OutboxEntry, Outcome, ParkedReason, State
 from listener.errors import LeaseLost
+from listener.many import given, many, one_of
 from listener.positions import Position
 from listener.schema import change, outbox
 
@@ -235,6 +236,7 @@ async def _keep(tx: Tx, changes: Sequence[Change], channel: str | None) -> list[
     rows = [
         {
             "dedupe_key": one.dedupe_key,
+            "channel": channel,
             "object_name": one.object_name,
             "record_id": one.record_id,
             "kind": one.kind,
@@ -244,10 +246,7 @@ async def _keep(tx: Tx, changes: Sequence[Change], channel: str | None) -> list[
         }
         for one in changes
     ]
-    kept = upsert(tx, change).values(channel=channel, received_at=_NOW)
-    columns = (change.c.id, change.c.object_name, change.c.record_id, change.c.changed_at, change.c.source)
-    new = kept.on_conflict_do_nothing(index_elements=["dedupe_key"]).returning(*columns)
-    return list((await tx.execute(new, rows)).all())
+    return list((await tx.execute(_KEEP[tx.dialect.name], given(tx, rows))).all())
 
 
 async def _fold(tx: Tx, new: list[Any], settle: timedelta) -> None:
@@ -262,10 +261,23 @@ async def _fold(tx: Tx, new: list[Any], settle: timedelta) -> None:
             "priority": min(PRIORITY[Source(one.source)] for one in ones),
             "changes": len(ones),
             "changed_at": max(one.changed_at for one in ones),
+            "settle": settle.total_seconds(),
         }
         for record_id, ones in sorted(by_record.items())
     ]
-    fold = upsert(tx, outbox).values(state=State.PENDING, due_at=func.db_after(settle.total_seconds()), created_at=_NOW)
+    await tx.execute(_FOLD[tx.dialect.name], given(tx, rows))
+    for start in range(0, len(new), 500):
+        await tx.execute(_LINK[tx.dialect.name], {"ids": [one.id for one in new[start : start + 500]]})
+
+
+def _kept(dialect: str) -> Any:
+    kept = many(dialect, change, _GIVEN_CHANGE, received_at=_NOW).on_conflict_do_nothing(index_elements=["dedupe_key"])
+    return kept.returning(change.c.id, change.c.object_name, change.c.record_id, change.c.changed_at, change.c.source)
+
+
+def _folded(dialect: str) -> Any:
+    constants = {"state": literal_column("'PENDING'"), "created_at": _NOW}
+    fold = many(dialect, outbox, _GIVEN_ROW, after={"due_at": "settle"}, **constants)
     fresh = fold.excluded
     folded = fold.on_conflict_do_update(
         index_elements=[outbox.c.record_id],
@@ -279,13 +291,21 @@ async def _fold(tx: Tx, new: list[Any], settle: timedelta) -> None:
         },
     )
     # RETURNING makes SQLAlchemy send many rows a statement, and keep the statement compiled.
-    await tx.execute(folded.returning(outbox.c.id), rows)
+    return folded.returning(outbox.c.id)
+
+
+def _linked(dialect: str) -> Update:
     waiting = select(outbox.c.id).where(
         outbox.c.record_id == change.c.record_id, is_in(State.PENDING), outbox.c.leased_until.is_(None)
     )
-    for start in range(0, len(new), 500):
-        ids = [one.id for one in new[start : start + 500]]
-        await tx.execute(update(change).where(change.c.id.in_(ids)).values(outbox_id=waiting.scalar_subquery()))
+    return update(change).where(one_of(dialect, change.c.id, "ids")).values(outbox_id=waiting.scalar_subquery())
+
+
+_GIVEN_CHANGE = ("dedupe_key", "channel", "object_name", "record_id", "kind", "fields", "changed_at", "source")
+_GIVEN_ROW = ("object_name", "record_id", "priority", "changes", "changed_at")
+_KEEP = {dialect: _kept(dialect) for dialect in ("postgresql", "sqlite")}
+_FOLD = {dialect: _folded(dialect) for dialect in ("postgresql", "sqlite")}
+_LINK = {dialect: _linked(dialect) for dialect in ("postgresql", "sqlite")}
 
 
 async def _follow_up_superseded(tx: Tx, entry: OutboxEntry) -> Any:
