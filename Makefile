@@ -4,7 +4,7 @@ VENV := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts unit check-migrations format clean
+.PHONY: help demo test lint types contracts unit check-migrations format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ format: .make/venv ## let ruff put the code in form
 	$(VENV)/ruff check --fix
 	$(VENV)/ruff format
 
+bench: .make/bench ## the outbox beside other queues, four minutes; ARGS="--quick --json"
+	@$(VENV)/fusion-sync bench outbox $(ARGS)
+
 clean: ## remove .venv, stamps and caches; no database, no .env
 	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find listener fusion migrations tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -46,4 +49,8 @@ clean: ## remove .venv, stamps and caches; no database, no .env
 
 .make/chromium: .make/venv fusion/chromium.py
 	@$(VENV)/python -m fusion.chromium
+	@mkdir -p .make && touch $@
+
+.make/bench: .make/venv
+	@$(VENV)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' --constraint constraints.txt
 	@mkdir -p .make && touch $@

@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "outbox": "List the outbox: what waits, what is done, what needs a person.",
         "show": "Show one entry whole: its changes, and every attempt.",
         "doctor": "Examine the installation: what is wrong, and the next move.",
+        "bench": "Measure how fast the outbox is here, beside other queues.",
     },
     "Act": {
         "retry": "Have an entry worked again now.",
