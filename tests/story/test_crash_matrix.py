@@ -6,6 +6,7 @@ out: that is how we know that the checker sees what it is there for.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -117,14 +118,22 @@ async def test_a_kill_at_any_point_loses_nothing_and_does_nothing_twice(
     point: str, nth: int, migrated_url: str, tmp_path: Path
 ) -> None:
     async with stage(migrated_url, tmp_path) as on:
-        set_the_scene(on)
+        cast = set_the_scene(on)
         if any(name in point for name in AFTER_AN_OUTAGE):
             on.org.control.faults.add(Fault(path=TOLD, method="PATCH", skip=1, times=1, status=503, body="<html/>"))
+            # A probe that died makes room for another after a lease.
+            on.knobs["lease"] = timedelta(seconds=2)
         if any(name in point for name in BY_A_SLOW_PORTAL):
             on.portal.control.latency(30)
             on.knobs["lease"] = timedelta(seconds=1)
 
         dying = on.start(fatal=(point, nth))
+        if nth == 2 and "append" in point:
+            # All that the scene has so far comes in one batch.
+            async with asyncio.timeout(30):
+                while "commit:append:after" not in on.passes:
+                    await asyncio.sleep(0.02)
+            on.org.control.update(cast.new, {"Guardian_Street__c": "2 New Street"})
         assert await on.death_of(dying) == -9, f"{point} was passed {on.passes.count(point)} times\n{on.told()}"
 
         on.portal.control.latency(0)

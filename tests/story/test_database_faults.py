@@ -39,7 +39,7 @@ LEASE = timedelta(seconds=2)
 class FrontDesk:
     """Makes a record every now and then and edits the one before, as long as it is told to."""
 
-    def __init__(self, on: Stage, *, every: float = 0.15) -> None:
+    def __init__(self, on: Stage, *, every: float = 0.25) -> None:
         self._on = on
         self._every = every
         self._task = asyncio.create_task(self._work())
