@@ -40,8 +40,8 @@ class FrontDesk:
         self.changes = 0
 
     async def work(self, seconds: float) -> None:
-        """All the records and more than ten saves of each, evenly over the time."""
-        saves = RECORDS * 12
+        """All the records and more than ten saves of each, evenly over the time; many more if it is long."""
+        saves = max(RECORDS * 12, int(seconds * 20))
         for number in range(saves):
             self._save(new=number % 4 == 0 and len(self._born) < RECORDS)
             await asyncio.sleep(seconds / saves)
