@@ -14,7 +14,7 @@ from typing import Any
 
 from fusion.codes import Code
 from fusion.mapping import OwnFields
-from fusion.push import on_lane
+from fusion.visit import on_lane
 from listener.change import RecordId
 from listener.entry import OutboxEntry, Outcome, ParkedReason
 from listener.gates import Lane
