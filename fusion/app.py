@@ -17,12 +17,13 @@ import structlog
 from aiohttp import web
 
 from fusion import chromium, leftovers
-from fusion.drain import Limits, Worker, drain
+from fusion.drain import drain
 from fusion.lease import LeaseTimes
 from fusion.mapping import RecordMapping, load_mapping
 from fusion.ops import health
 from fusion.scheduler import Chore, Scheduler
 from fusion.settings import Settings
+from fusion.turn import Limits, Worker
 from listener import holders, positions
 from listener.change import Ours
 from listener.database import Database

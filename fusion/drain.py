@@ -3,60 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import assert_never
 
 import structlog
 
 from fusion import writeback
 from fusion.codes import Code
-from fusion.lease import Hold, LeaseTimes
-from fusion.mapping import RecordMapping
-from fusion.portal import Portal
 from fusion.push import Desk, push
+from fusion.turn import Turn, Worker, claim
 from fusion.writeback import Answer
 from listener import gates, outbox
-from listener.database import Database
 from listener.entry import CONFIRMED_NEW, OutboxEntry, Outcome, ParkedReason, State, SyncResult, backoff
 from listener.errors import Conflict, LeaseLost, Outage, SetupError, SyncError
 from listener.gates import Lane
-from listener.org import Org
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How often and how long. `gate_first`: how long a gate stays shut after one failure; it doubles from there."""
-
-    lease: LeaseTimes = field(default_factory=LeaseTimes)
-    portal_attempts: int = 6
-    writeback_attempts: int = 25
-    gate_first: timedelta = timedelta(seconds=30)
-    look_again: timedelta = timedelta(seconds=5)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """Who works, and with what. `name` is what leases are signed with; `unit` gives a random number from 0 to 1."""
-
-    db: Database
-    org: Org
-    portal: Portal
-    mapping: RecordMapping
-    name: str
-    limits: Limits = field(default_factory=Limits)
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    unit: Callable[[], float] = random.random
-
-    def today(self) -> date:
-        """The day, for birth dates that must not lie ahead."""
-        return self.clock().date()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,19 +33,6 @@ class DrainReport:
     postponed: int = 0
     lost: int = 0
     stopped_by: Outage | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """One claimed row while we work on it: `entry` as it was saved last, and what the gates are to hear of it.
-
-    `probing`: the shut lanes that it was let through to try; `heard`: the lanes that answered.
-    """
-
-    entry: OutboxEntry
-    hold: Hold
-    probing: frozenset[Lane] = frozenset()
-    heard: set[Lane] = field(default_factory=set)
 
 
 async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
@@ -95,38 +47,6 @@ async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
             break
         await _work(turn, worker, report)
     return report
-
-
-async def claim(worker: Worker) -> Turn | None:
-    """The next row whose lane lets it pass: first those that only wait to be told, since that is quick."""
-    for stage, lanes in ((State.PUSHED, [Lane.SALESFORCE]), (State.PENDING, [Lane.SALESFORCE, Lane.PORTAL])):
-        for _ in range(8):
-            try:
-                turn = await _claim(worker, stage, lanes)
-            except Conflict:
-                continue  # two claims met on one record, or on one probe: look again
-            if turn is not None:
-                return turn
-            break
-    return None
-
-
-async def _claim(worker: Worker, stage: State, lanes: list[Lane]) -> Turn | None:
-    times = worker.limits.lease
-    # Read before the claim is sent: the lease is at least as young as this says.
-    known_at = time.monotonic()
-    async with worker.db.writing() as tx:
-        found = await gates.read(tx)
-        if not all(found[lane].is_open or found[lane].may_probe for lane in lanes):
-            return None
-        entry = await outbox.claim(tx, stage, worker=worker.name, lease=times.length)
-        if entry is None:
-            return None
-        probing = frozenset(lane for lane in lanes if not found[lane].is_open)
-        for lane in probing:
-            if not await gates.probe(tx, found[lane], lease=times.length):
-                raise Conflict("another worker is probing")
-    return Turn(entry=entry, hold=Hold(worker.db, entry, known_at=known_at, times=times), probing=probing)
 
 
 async def _work(turn: Turn, worker: Worker, report: DrainReport) -> None:
@@ -296,7 +216,7 @@ async def _save(turn: Turn, after: OutboxEntry, worker: Worker, error: str | Non
 async def _saved(turn: Turn, after: OutboxEntry, worker: Worker, error: str | None) -> None:
     for _ in range(8):
         try:
-            async with worker.db.writing() as tx:
+            async with worker.db.at_once() if outbox.is_one_write(after) else worker.db.writing() as tx:
                 if not await outbox.save(tx, turn.entry, after, error=error):
                     raise LeaseLost(f"entry {after.id} is no longer ours")
         except Conflict:

@@ -66,7 +66,7 @@ class Hold:
         # Also where the commit's answer is lost: the intent may be there.
         self._intended = True
         try:
-            async with self._db.writing() as tx:
+            async with self._db.at_once() as tx:
                 await outbox.intend(tx, self._entry, identity=who)
         except Outage as outage:
             # Whoever cannot know that the entry is his does not click. It is no outage of the portal's lane.
@@ -119,7 +119,7 @@ class Hold:
     async def _beat(self, entry: OutboxEntry | None = None) -> bool:
         asked_at = time.monotonic()
         try:
-            async with self._db.writing() as tx:
+            async with self._db.at_once() as tx:
                 alive = await outbox.beat(
                     tx, entry or self._entry, lease=self._times.length, deadline=self._times.deadline * 1.5
                 )

@@ -1,49 +1,55 @@
 """What was tried on a row, one line a step and claim. An attempt without an end was cut off: its holder died.
 
-The line is written in the transaction of the claim, so there is no portal write without one.
+The line is written with the claim, so there is no portal write without one.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, insert, update
+from typing import Any
 
-from listener.database import Tx
+from sqlalchemy import Insert, Update, bindparam, case, func, insert, literal_column, select, update
+
+from listener.atonce import of
 from listener.entry import OutboxEntry, State
 from listener.schema import attempt
 
-# Built once: to build a statement takes longer than to run it.
-_BEGIN = insert(attempt).values(started_at=func.db_now()).inline()
-_END = (
-    update(attempt)
-    .where(
-        attempt.c.outbox_id == bindparam("of_entry"),
-        attempt.c.fence == bindparam("of_fence"),
-        attempt.c.step == bindparam("of_step"),
+
+def begun(hit: Any) -> Insert:
+    """Put down that the step of the row that was hit is being tried under its present fence."""
+    step = case(
+        (hit.c.state == literal_column("'PENDING'"), literal_column("'portal'")), else_=literal_column("'writeback'")
     )
-    .values(ended_at=func.db_now())
-)
+    line = select(hit.c.id, hit.c.fence, step, hit.c.worker, func.db_now())
+    return insert(attempt).from_select(["outbox_id", "fence", "step", "worker", "started_at"], line)
 
 
-async def begin(tx: Tx, entry: OutboxEntry) -> None:
-    """Put down that the entry's step is being tried under its present fence."""
-    values = {"outbox_id": entry.id, "fence": entry.fence, "step": _step(entry), "worker": entry.worker}
-    await tx.execute(_BEGIN, values)
+def ended(hit: Any) -> Update:
+    """Put down how the step that was being tried ended; see `end_of` for the values."""
+    its = (
+        attempt.c.outbox_id == of(hit, "id"),
+        attempt.c.fence == of(hit, "fence"),
+        attempt.c.step == bindparam("ended_step"),
+    )
+    return (
+        update(attempt)
+        .where(*its)
+        .values(
+            ended_at=func.db_now(),
+            outcome=bindparam("ended_outcome"),
+            error_class=bindparam("ended_error"),
+            message=of(hit, "message"),
+            evidence=of(hit, "evidence"),
+        )
+    )
 
 
-async def end(tx: Tx, before: OutboxEntry, after: OutboxEntry, error: str | None) -> None:
-    """Put down how it ended; `error` is the class of what went wrong."""
-    which = {"of_entry": before.id, "of_fence": before.fence, "of_step": _step(before)}
-    how = {
-        "outcome": _outcome(before, after, error),
-        "error_class": error,
-        "message": after.message,
-        "evidence": after.evidence,
+def end_of(before: OutboxEntry, after: OutboxEntry, error: str | None) -> dict[str, Any]:
+    """The values for `ended`; `error` is the class of what went wrong."""
+    return {
+        "ended_step": "portal" if before.state is State.PENDING else "writeback",
+        "ended_outcome": _outcome(before, after, error),
+        "ended_error": error,
     }
-    await tx.execute(_END, which | how)
-
-
-def _step(entry: OutboxEntry) -> str:
-    return "portal" if entry.state is State.PENDING else "writeback"
 
 
 def _outcome(before: OutboxEntry, after: OutboxEntry, error: str | None) -> str:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, text, true
+from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex
 
@@ -26,7 +26,6 @@ STUCK = timedelta(minutes=5)
 """A worker that lives takes over a lease that ran out at its next look, a second later."""
 LITTLE_ROOM, NO_ROOM = 1_000_000_000, 100_000_000
 LARGE_LOG = 200_000_000
-_MANY_ROWS = 1000
 """Below this Postgres reads the whole table whatever indexes there are, and is right to."""
 
 _ENTRIES = schema.outbox
@@ -142,17 +141,6 @@ async def _plan(db: Database) -> AsyncIterator[Finding]:
         if _CLAIMS_INDEX in await _explained(tx, pick):
             yield _ok("claim", f"The claim finds the next entry by {_CLAIMS_INDEX}.")
             return
-        if not db.is_sqlite:
-            entries = (await tx.execute(_count(true()))).scalar_one()
-            await tx.execute(text("SET LOCAL enable_seqscan = off"))
-            if _CLAIMS_INDEX in await _explained(tx, pick):
-                if entries < _MANY_ROWS:
-                    told = f"The claim can use {_CLAIMS_INDEX}; among {entries} entries there is no need."
-                    yield _ok("claim", told)
-                else:
-                    told = f"The claim reads all {entries} entries, though {_CLAIMS_INDEX} is there."
-                    yield _warning("claim", told, "run `ANALYZE outbox` in psql: its statistics are old")
-                return
         told = f"The claim does not use {_CLAIMS_INDEX}: each takes longer, the more entries there are."
         yield _wrong("claim", told, f"make the index anew: `{_made_anew(tx)}`")
 

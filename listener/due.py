@@ -1,20 +1,35 @@
 """Which row is the next, as statements that are built once; `outbox` runs them.
 
-State names are literals and not parameters: else Postgres, planning without the values, could not use a partial index.
+Rows whose lease ran out come first: their holder is dead or lost. Then those that only wait to be told, since that is
+quick, then those that wait for a visit. State names are literals and not parameters: else Postgres, planning without
+the values, could not use a partial index.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, exists, func, literal_column, select, update
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import Select, Update, and_, bindparam, exists, func, literal_column, or_, select, update
 
+from listener import attempts
+from listener.atonce import AtOnce
 from listener.entry import BLOCKING, State
+from listener.gates import LANES, all_open
 from listener.schema import outbox
 
 _NOW = func.db_now()
+STAGES = (State.PUSHED, State.PENDING)
+"""Those that a row can be claimed in, in the order in which they are looked at."""
 BLOCKING_REASONS: list[Any] = [literal_column(repr(str(reason))) for reason in sorted(BLOCKING)]
+
+_GIVES = (
+    *("id", "object_name", "record_id", "state", "priority", "attempts", "changes", "changed_at", "created_at"),
+    *("fence", "worker", "leased_until", "intent_fence", "intent_identity"),
+    *("outcome", "portal_id", "code", "message", "evidence", "parked_reason"),
+)
+"""What an entry is made of; see `outbox.entry_from`."""
+# Literals again, since each parameter is one to check and to send.
+_ONE: Any = literal_column("1")
 
 
 def is_in(state: State, rows: Any = outbox) -> Any:
@@ -28,20 +43,23 @@ def answered(rows: Any) -> Any:
     return rows.c.state.in_([literal_column(repr(str(state))) for state in (State.PARKED, State.PUSHED)])
 
 
-def _candidates(stage: State) -> tuple[Any, Select[Any]]:
+def _candidates() -> tuple[Any, Select[Any]]:
     job = outbox.alias("job")
-    return job, select(job.c.id).where(is_in(stage, job)).limit(1)
+    return job, select(job.c.id).limit(1)  # a parameter: where SQLite reads a literal 1, it plans otherwise and sorts
 
 
-def _abandoned(stage: State) -> Select[Any]:
-    job, rows = _candidates(stage)
-    return rows.where(job.c.leased_until.is_not(None), job.c.leased_until < _NOW).order_by(job.c.leased_until)
+def _abandoned(*stages: State, through_gates: bool) -> Select[Any]:
+    job, rows = _candidates()
+    its_stage = [and_(is_in(stage, job), *([all_open(LANES[stage])] if through_gates else [])) for stage in stages]
+    rows = rows.where(job.c.leased_until.is_not(None), job.c.leased_until < _NOW, or_(*its_stage))
+    return rows.order_by(job.c.leased_until)
 
 
 def _waiting(stage: State) -> Select[Any]:
-    job, rows = _candidates(stage)
+    job, rows = _candidates()
     leased, blocking = outbox.alias("leased"), outbox.alias("blocking")
     rows = rows.where(
+        is_in(stage, job),
         job.c.leased_until.is_(None),
         job.c.due_at <= _NOW,
         ~exists().where(leased.c.record_id == job.c.record_id, leased.c.leased_until.is_not(None)),
@@ -58,33 +76,37 @@ def _waiting(stage: State) -> Select[Any]:
     return rows
 
 
-_ABANDONED = {stage: _abandoned(stage) for stage in (State.PENDING, State.PUSHED)}
-WAITING = {stage: _waiting(stage) for stage in (State.PENDING, State.PUSHED)}
+WAITING = {stage: _waiting(stage) for stage in STAGES}
 
 
-def _claim(stage: State, *, postgres: bool) -> ReturningUpdate[Any]:
-    picks = [_ABANDONED[stage], WAITING[stage]]
-    if postgres:
+def _claim(dialect: str, *stages: State, through_gates: bool) -> Update:
+    waiting = [WAITING[stage].where(all_open(LANES[stage])) if through_gates else WAITING[stage] for stage in stages]
+    picks = [_abandoned(*stages, through_gates=through_gates), *waiting]
+    if dialect == "postgresql":
         picks = [pick.with_for_update(skip_locked=True, of=pick.get_final_froms()[0]) for pick in picks]
     return (
         update(outbox)
-        # A scalar sub-select is run once, the second one only where the first finds nothing; Postgres may run
+        # A scalar sub-select is run once, and each only where those before it find nothing; Postgres may run
         # `IN (… LIMIT 1)` again and take more rows than one.
         .where(outbox.c.id == func.coalesce(*(pick.scalar_subquery() for pick in picks)))
         .values(
-            fence=outbox.c.fence + 1,
-            attempts=outbox.c.attempts + 1,
+            fence=outbox.c.fence + _ONE,
+            attempts=outbox.c.attempts + _ONE,
             worker=bindparam("worker"),
             claimed_at=_NOW,
             leased_until=func.db_after(bindparam("lease")),
         )
-        .returning(outbox)
     )
 
 
 CLAIM = {
-    (dialect, stage): _claim(stage, postgres=dialect == "postgresql")
+    (dialect, stage): AtOnce(dialect, _claim(dialect, stage, through_gates=False), attempts.begun, gives=_GIVES)
     for dialect in ("postgresql", "sqlite")
-    for stage in (State.PENDING, State.PUSHED)
+    for stage in STAGES
 }
-"""Built once, as is `outbox.save`: to build a statement takes longer than to run it."""
+"""The next of one stage, whatever the gates say."""
+CLAIM_ANY = {
+    dialect: AtOnce(dialect, _claim(dialect, *STAGES, through_gates=True), attempts.begun, gives=_GIVES)
+    for dialect in ("postgresql", "sqlite")
+}
+"""The next of all whose lanes are open."""

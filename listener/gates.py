@@ -6,14 +6,16 @@ twice as long.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import case, func, literal, select, update
+from sqlalchemy import case, exists, func, literal, literal_column, select, update
 
 from listener.database import Tx, upsert
+from listener.entry import State
 from listener.schema import gate
 
 _NOW = func.db_now()
@@ -25,6 +27,13 @@ class Lane(StrEnum):
 
     PORTAL = "portal"
     SALESFORCE = "salesforce"
+
+
+LANES: Mapping[State, Collection[Lane]] = {
+    State.PUSHED: (Lane.SALESFORCE,),
+    State.PENDING: (Lane.SALESFORCE, Lane.PORTAL),
+}
+"""The lanes that a row in that state needs to get any further."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,12 @@ async def read(tx: Tx) -> Mapping[Lane, Gate]:
         for row in (await tx.execute(_BOTH)).mappings()
     }
     return {lane: found.get(lane, Gate(lane=lane)) for lane in Lane}
+
+
+def all_open(lanes: Collection[Lane]) -> Any:
+    """Whether all of them are open, as a condition of a statement."""
+    names: list[Any] = [literal_column(repr(str(lane))) for lane in lanes]
+    return ~exists().where(gate.c.state != literal_column("'open'"), gate.c.lane.in_(names))
 
 
 async def probe(tx: Tx, before: Gate, *, lease: timedelta) -> bool:

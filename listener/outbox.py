@@ -7,7 +7,7 @@ intent is committed before the click that saves, so that after a crash the next 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    null,
     or_,
     select,
     text,
@@ -28,9 +29,10 @@ from sqlalchemy import (
 )
 
 from listener import attempts, positions
+from listener.atonce import AtOnce, of
 from listener.change import Change, RecordId, Source
 from listener.database import Tx
-from listener.due import BLOCKING_REASONS, CLAIM, WAITING, answered, is_in
+from listener.due import BLOCKING_REASONS, CLAIM, CLAIM_ANY, WAITING, answered, is_in
 from listener.entry import OutboxEntry, Outcome, ParkedReason, State
 from listener.errors import LeaseLost
 from listener.many import given, many, one_of
@@ -57,19 +59,18 @@ async def append(tx: Tx, changes: Sequence[Change], position: Position | None, *
     return len(new)
 
 
-async def claim(tx: Tx, stage: State, *, worker: str, lease: timedelta) -> OutboxEntry | None:
-    """The next due row of that stage, leased to `worker` with a new fence; None if there is none.
+async def claim(tx: Tx, *, worker: str, lease: timedelta) -> OutboxEntry | None:
+    """The next due row whose gates are open, leased to `worker` with a new fence; None if there is none.
 
     Rows whose lease ran out come first: their holder is dead or lost. The attempt is charged now, so a row that kills
     its workers runs out of attempts. Raises `Conflict` if two claims met on one record: claim again.
     """
-    values = {"worker": worker, "lease": lease.total_seconds()}
-    found = (await tx.execute(CLAIM[tx.dialect.name, stage], values)).mappings().first()
-    if found is None:
-        return None
-    entry = entry_from(found)
-    await attempts.begin(tx, entry)
-    return entry
+    return _entry(await CLAIM_ANY[tx.dialect.name].run(tx, {"worker": worker, "lease": lease.total_seconds()}))
+
+
+async def claim_to_probe(tx: Tx, stage: State, *, worker: str, lease: timedelta) -> OutboxEntry | None:
+    """The same for one stage and whatever the gates say: for who has seen that one of them may be probed."""
+    return _entry(await CLAIM[tx.dialect.name, stage].run(tx, {"worker": worker, "lease": lease.total_seconds()}))
 
 
 async def beat(tx: Tx, entry: OutboxEntry, *, lease: timedelta, deadline: timedelta) -> bool:
@@ -98,6 +99,11 @@ async def holds(tx: Tx, entry: OutboxEntry) -> bool:
     return (await tx.execute(row.with_for_update())).first() is not None
 
 
+def is_one_write(after: OutboxEntry) -> bool:
+    """Whether `save` draws this arrow in one statement, so that `Database.at_once` will do."""
+    return after.leased or after.state is not State.PENDING
+
+
 async def save(tx: Tx, before: OutboxEntry, after: OutboxEntry, *, error: str | None = None) -> bool:
     """Make an arrow true: whether it was still ours to draw. False: the lease is lost, and nothing was written.
 
@@ -105,24 +111,20 @@ async def save(tx: Tx, before: OutboxEntry, after: OutboxEntry, *, error: str | 
     very moment: begin a new transaction and save again.
     """
     follow_up = None
-    if not after.leased and after.state is State.PENDING:
+    if not is_one_write(after):
         if not await holds(tx, before):
             return False
         follow_up = await _follow_up_superseded(tx, after)
     answers = after.state is State.PUSHED and before.state is State.PENDING
     finished = after.state in (State.DONE, State.SUPERSEDED)
     which = {"of_entry": before.id, "of_fence": before.fence, "of_state": before.state}
-    what = {column: getattr(after, column) for column in _ANSWER}
+    what = {f"new_{column}": getattr(after, column) for column in _ANSWER}
     when = {} if after.leased else {"due_in": after.due_in.total_seconds()}
-    if (await tx.execute(_SAVE[after.leased, answers, finished], which | what | when)).rowcount != 1:
+    arrow = _SAVE[tx.dialect.name, after.leased, answers, finished]
+    if await arrow.run(tx, which | what | when | attempts.end_of(before, after, error)) is None:
         return False
     if follow_up is not None:
         await _take_over(tx, after, follow_up)
-    if answers:
-        await tx.execute(_COVER, {"of_entry": after.id, "of_record": after.record_id})
-    await attempts.end(tx, before, after, error)
-    if after.leased:
-        await attempts.begin(tx, after)
     return True
 
 
@@ -141,6 +143,10 @@ async def leasing_workers(tx: Tx) -> list[str]:
 def next_due(stage: State) -> Select[Any]:
     """What a claim of that stage looks for where no lease ran out; for a look at its plan."""
     return WAITING[stage]
+
+
+def _entry(row: Mapping[str, Any] | None) -> OutboxEntry | None:
+    return None if row is None else entry_from(row)
 
 
 def entry_from(row: Any) -> OutboxEntry:
@@ -191,9 +197,9 @@ _ANSWER = ("state", "attempts", "outcome", "portal_id", "code", "message", "evid
 
 
 def _save(*, keeps_lease: bool, answers: bool, finished: bool) -> Update:
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {column: bindparam(f"new_{column}") for column in _ANSWER}
     if not keeps_lease:
-        values |= {"leased_until": None, "due_at": func.db_after(bindparam("due_in"))}
+        values |= {"leased_until": null(), "due_at": func.db_after(bindparam("due_in"))}
     if answers:
         values["pushed_at"] = _NOW
     if finished:
@@ -211,23 +217,32 @@ def _save(*, keeps_lease: bool, answers: bool, finished: bool) -> Update:
     )
 
 
+def _covered(hit: Any) -> Update:
+    """What was read now covers what was read before: nothing older of this record needs an answer or a person."""
+    return (
+        update(outbox)
+        .where(
+            outbox.c.record_id == of(hit, "record_id"),
+            outbox.c.id < of(hit, "id"),
+            outbox.c.leased_until.is_(None),
+            answered(outbox),
+            or_(outbox.c.parked_reason.is_(None), outbox.c.parked_reason.not_in(BLOCKING_REASONS)),
+        )
+        .values(state=literal_column(repr(str(State.SUPERSEDED))), finished_at=_NOW)
+    )
+
+
 _SAVE = {
-    (keeps_lease, answers, finished): _save(keeps_lease=keeps_lease, answers=answers, finished=finished)
+    (dialect, keeps_lease, answers, finished): AtOnce(
+        dialect,
+        _save(keeps_lease=keeps_lease, answers=answers, finished=finished),
+        attempts.ended,
+        *([_covered] if answers else []),
+        *([attempts.begun] if keeps_lease else []),
+    )
+    for dialect in ("postgresql", "sqlite")
     for keeps_lease, answers, finished in product((False, True), repeat=3)
 }
-
-# What was read now covers what was read before: nothing older of this record needs an answer or a person.
-_COVER = (
-    update(outbox)
-    .where(
-        outbox.c.record_id == bindparam("of_record"),
-        outbox.c.id < bindparam("of_entry"),
-        outbox.c.leased_until.is_(None),
-        answered(outbox),
-        or_(outbox.c.parked_reason.is_(None), outbox.c.parked_reason.not_in(BLOCKING_REASONS)),
-    )
-    .values(state=literal_column(repr(str(State.SUPERSEDED))), finished_at=_NOW)
-)
 
 
 async def _keep(tx: Tx, changes: Sequence[Change], channel: str | None) -> list[Any]:

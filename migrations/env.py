@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import create_engine, pool
 
 from listener import schema
-from listener.database import sync_url
+from listener.engines import sync_url
 
 
 def run() -> None:

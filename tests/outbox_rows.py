@@ -64,7 +64,7 @@ async def claim(
 ) -> OutboxEntry | None:
     """What the worker gets."""
     async with db.writing() as tx:
-        return await outbox.claim(tx, stage, worker=worker, lease=lease)
+        return await outbox.claim_to_probe(tx, stage, worker=worker, lease=lease)
 
 
 async def claimed(

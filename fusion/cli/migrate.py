@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 
 import migrations
 from fusion.settings import load
-from listener.database import async_url
+from listener.engines import async_url
 
 
 def command(

@@ -11,11 +11,11 @@ from typing import Any
 
 import psycopg
 
-from fusion import drain
+from fusion import turn
 from listener import outbox
 from listener.change import Change, RecordId, long_id
 from listener.database import Database
-from listener.entry import OutboxEntry, State
+from listener.entry import OutboxEntry
 from tests.bench.ours import UNCHANGED, append, changes, save, worker
 from tests.bench.rivals import plain
 
@@ -56,10 +56,10 @@ async def claim_cost(db: Database, claims: int) -> float:
     me, costs = worker(db), []
     for _ in range(claims):
         began = time.perf_counter()
-        turn = await drain.claim(me)
+        claimed = await turn.claim(me)
         costs.append(time.perf_counter() - began)
-        assert turn is not None
-        await _finish(db, turn.entry)
+        assert claimed is not None
+        await _finish(db, claimed.entry)
     return median(costs) * 1000
 
 
@@ -101,7 +101,7 @@ async def _timed(times: int, act: Callable[[], Awaitable[None]]) -> float:
 
 async def _claimed(db: Database) -> OutboxEntry:
     async with db.writing() as tx:
-        entry = await outbox.claim(tx, State.PENDING, worker="bench", lease=LEASE)
+        entry = await outbox.claim(tx, worker="bench", lease=LEASE)
     assert entry is not None
     return entry
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from fusion import drain
+from fusion import drain, turn
 from fusion.cli.migrate import migrate
 from fusion.mapping import load_mapping
 from listener import outbox
@@ -59,7 +59,7 @@ async def append(db: Database, batch: Sequence[Change]) -> None:
 
 async def save(db: Database, before: OutboxEntry, after: OutboxEntry) -> None:
     """One transaction as `drain` has it."""
-    async with db.writing() as tx:
+    async with db.at_once() as tx:
         if not await outbox.save(tx, before, after):
             raise LeaseLost(f"entry {before.id} is no longer ours")
 
@@ -93,8 +93,8 @@ class OneFinish(_Ours):
     """Claim and finish, two commits."""
 
     async def drain(self, done: Callable[[], None]) -> None:
-        while (turn := await drain.claim(self.worker)) is not None:
-            await save(self.db, turn.entry, turn.entry.pushed(UNCHANGED).settled())
+        while (claimed := await turn.claim(self.worker)) is not None:
+            await save(self.db, claimed.entry, claimed.entry.pushed(UNCHANGED).settled())
             done()
 
 
@@ -102,9 +102,9 @@ class TwoStages(_Ours):
     """Claim, answer of the portal, Salesforce told: three commits."""
 
     async def drain(self, done: Callable[[], None]) -> None:
-        while (turn := await drain.claim(self.worker)) is not None:
-            pushed = turn.entry.pushed(UNCHANGED)
-            await save(self.db, turn.entry, pushed)
+        while (claimed := await turn.claim(self.worker)) is not None:
+            pushed = claimed.entry.pushed(UNCHANGED)
+            await save(self.db, claimed.entry, pushed)
             await save(self.db, pushed, pushed.settled())
             done()
 
@@ -130,6 +130,6 @@ class _CountingOrg(FakeOrg):
         return {}
 
 
-def worker(db: Database, org: Any = None) -> drain.Worker:
+def worker(db: Database, org: Any = None) -> turn.Worker:
     """A worker as `app` makes it, with nothing to do."""
-    return drain.Worker(db=db, org=org or FakeOrg(), portal=FakePortal(), mapping=load_mapping(None), name="bench")
+    return turn.Worker(db=db, org=org or FakeOrg(), portal=FakePortal(), mapping=load_mapping(None), name="bench")

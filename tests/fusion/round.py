@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import func, update
 
-from fusion.drain import DrainReport, Limits, Worker, drain
+from fusion.drain import DrainReport, drain
 from fusion.lease import LeaseTimes
+from fusion.turn import Limits, Worker
 from listener import gates, schema
 from listener.change import RecordId
 from listener.database import Database, Tx
@@ -108,10 +109,20 @@ class PausingDatabase(Database):
     async def writing(self) -> AsyncIterator[Tx]:
         async with super().writing() as tx:
             yield tx
-            if self.armed():
-                self.armed = lambda: False
-                self.waiting.set()
-                await self.go_on.wait()
+            await self._wait_if_armed()
+
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[Tx]:
+        if not self.is_sqlite:
+            await self._wait_if_armed()  # here the statement is the commit
+        async with super().at_once() as tx:
+            yield tx
+
+    async def _wait_if_armed(self) -> None:
+        if self.armed():
+            self.armed = lambda: False
+            self.waiting.set()
+            await self.go_on.wait()
 
 
 def for_ever() -> tuple[asyncio.Event, Callable[[], Awaitable[None]]]:

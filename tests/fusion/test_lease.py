@@ -47,6 +47,13 @@ class Away(Database):
         async with super().writing() as tx:
             yield tx
 
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[Tx]:
+        if self.gone:
+            raise Outage("the database is not answering", hint="is it running?")
+        async with super().at_once() as tx:
+            yield tx
+
 
 @pytest.fixture
 async def away(url: str) -> AsyncIterator[Away]:

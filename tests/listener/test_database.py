@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import bindparam, func, insert, literal, select, text
 
 from listener import schema
-from listener.database import Database, async_url, sync_url
+from listener.database import Database
+from listener.engines import async_url, sync_url
 from listener.errors import Conflict, Outage, SetupError
 from tests.outbox_rows import NOON, arrive, now, rows
 

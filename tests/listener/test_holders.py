@@ -16,7 +16,6 @@ from sqlalchemy import func, insert, update
 
 from listener import holders, outbox, schema
 from listener.database import Database
-from listener.entry import State
 from tests.outbox_rows import arrive, beat, claim, claimed, row, rows
 
 NAME = "portal login robot@example.com"
@@ -37,7 +36,7 @@ async def main(url, deed, name):
             other = await holders.take(tx, name, lease=timedelta(seconds=30))
         else:
             other = await outbox.claim(
-                tx, State.PENDING, worker=holders.this_process(), lease=timedelta(seconds=30)
+                tx, worker=holders.this_process(), lease=timedelta(seconds=30)
             ) and None
     print(other or holders.this_process(), flush=True)
     await asyncio.Event().wait()
@@ -214,7 +213,7 @@ async def test_the_leases_of_other_hosts_are_left_alone(db: Database) -> None:
 async def test_a_lease_that_ran_out_on_another_host_needs_no_freeing(db: Database) -> None:
     await arrive(db, 1)
     async with db.writing() as tx:
-        await outbox.claim(tx, State.PENDING, worker="another-host/b/1/1", lease=timedelta(0))
+        await outbox.claim(tx, worker="another-host/b/1/1", lease=timedelta(0))
     assert await holders.free_leases_of_the_dead(db) == 0
     assert await claim(db, worker="two") is not None
 

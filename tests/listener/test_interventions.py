@@ -449,7 +449,7 @@ async def meet(
 
 def claims(tx: Tx) -> Awaitable[OutboxEntry | None]:
     """A worker's claim."""
-    return outbox.claim(tx, State.PENDING, worker="two", lease=LEASE)
+    return outbox.claim(tx, worker="two", lease=LEASE)
 
 
 @pytest.mark.parametrize("act", OF_PARKED)

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 import migrations
 from listener import schema
-from listener.database import sync_url
+from listener.engines import sync_url
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ async def _waits_or_is_done(db: Database, running: asyncio.Task[object]) -> None
 
 def claims(stage: State = State.PENDING, *, worker: str = "two") -> Callable[[Tx], Awaitable[OutboxEntry | None]]:
     """A claim, for `overlap`."""
-    return lambda tx: outbox.claim(tx, stage, worker=worker, lease=LEASE)
+    return lambda tx: outbox.claim_to_probe(tx, stage, worker=worker, lease=LEASE)
 
 
 def appends(*changes: Change) -> Callable[[Tx], Awaitable[int]]:
@@ -255,7 +255,7 @@ async def test_an_intent_that_came_first_is_seen_by_who_takes_over(db: Database,
 
     async def takes_over(tx: Tx) -> OutboxEntry | None:
         await outbox.expire_leases(tx, ["one"])
-        return await outbox.claim(tx, State.PENDING, worker="two", lease=LEASE)
+        return await outbox.claim(tx, worker="two", lease=LEASE)
 
     _, taken = await overlap(db, other, lambda tx: outbox.intend(tx, entry), takes_over)
     assert isinstance(taken, OutboxEntry)

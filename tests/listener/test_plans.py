@@ -102,12 +102,15 @@ def _sent(db: Database) -> Iterator[list[tuple[str, Any]]]:
         if re.search(r"\b(outbox|change)\b", statement):
             found.append((statement, values))
 
-    engine = db._writer.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
+    single = [db._single._engine] if db._single else []
+    engines = [engine.sync_engine for engine in (db._writer, *single)]
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield found
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", note)
 
 
 async def _plans(db: Database, statement: str, values: Any) -> list[str]:
@@ -128,9 +131,12 @@ async def _plans(db: Database, statement: str, values: Any) -> list[str]:
     return [known, generic]
 
 
-async def _claim(db: Database, stage: State) -> None:
+async def _claim(db: Database, stage: State | None = None) -> None:
     async with db.writing() as tx:
-        await outbox.claim(tx, stage, worker="one", lease=LEASE)
+        if stage is None:
+            await outbox.claim(tx, worker="one", lease=LEASE)
+        else:
+            await outbox.claim_to_probe(tx, stage, worker="one", lease=LEASE)
         await tx.rollback()
 
 
@@ -161,6 +167,10 @@ async def _save(db: Database, draw: Callable[[OutboxEntry], OutboxEntry]) -> Non
 
 Act = Callable[[Database], Coroutine[Any, Any, None]]
 ACTS: dict[str, tuple[Act, set[str]]] = {
+    "claim": (
+        _claim,
+        {"ix_outbox_lease", "ix_outbox_pending", "ix_outbox_pushed", "ux_outbox_leased", "ix_outbox_answered"},
+    ),
     "claim a visit": (
         lambda db: _claim(db, State.PENDING),
         {"ix_outbox_lease", "ix_outbox_pending", "ux_outbox_leased", "ix_outbox_answered"},

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-_COMMIT = b"COMMIT"
-
 
 class Proxy:
-    """`answers_to_lose`: so many of the next commits reach the server, and the connection breaks before the answer."""
+    """So many of the next commits reach the server, and the connection breaks before the answer.
+
+    `commits_to_lose`: those that end a transaction; `single_to_lose`: statements that are a transaction by themselves.
+    """
 
     def __init__(self, socket: Path) -> None:
-        self.answers_to_lose = 0
-        self.lost_answers = 0
+        self.commits_to_lose = self.single_to_lose = 0
+        self.lost_commits = self.lost_single = 0
         self.port = 0
         self._socket = socket
         self._swallowed: set[asyncio.StreamWriter] = set()
@@ -49,11 +50,11 @@ class Proxy:
             to_client.close()
             return
         self._open.add(to_client)
-        told = asyncio.Event()  # set when the answer to come is to be lost
+        talk = _Talk()
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pass_on(client, to_server, to_client, told, asks=True))
-                both.create_task(self._pass_on(server, to_client, to_client, told, asks=False))
+                both.create_task(self._pass_on(client, to_server, to_client, talk, asks=True))
+                both.create_task(self._pass_on(server, to_client, to_client, talk, asks=False))
         except* (_Over, OSError):
             pass
         finally:
@@ -69,23 +70,44 @@ class Proxy:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         connection: asyncio.StreamWriter,
-        told: asyncio.Event,
+        talk: _Talk,
         *,
         asks: bool,
     ) -> None:
         while chunk := await reader.read(65536):
             if connection in self._swallowed:
                 continue
-            if asks and _COMMIT in chunk and self.answers_to_lose > 0:
-                self.answers_to_lose -= 1
-                told.set()
-            elif not asks and told.is_set():
+            if asks:
+                talk.hear(chunk)
+                if talk.commits and self.commits_to_lose > 0:
+                    self.commits_to_lose -= 1
+                    talk.lost = "commit"
+                elif talk.single and self.single_to_lose > 0:
+                    self.single_to_lose -= 1
+                    talk.lost = "single"
+            elif talk.lost:
                 # The server has answered, so the commit is made.
-                self.lost_answers += 1
+                self.lost_commits += talk.lost == "commit"
+                self.lost_single += talk.lost == "single"
                 raise _Over
             writer.write(chunk)
             await writer.drain()
         raise _Over
+
+
+class _Talk:
+    """What one connection is about, by what the program says on it. `lost`: what the answer to come was to, if lost."""
+
+    def __init__(self) -> None:
+        self.commits = self.single = self._inside = False
+        self.lost = ""
+
+    def hear(self, said: bytes) -> None:
+        """The next message, or the messages of one statement: Parse, Bind or Query come first."""
+        begins, self.commits = b"BEGIN" in said, b"COMMIT" in said
+        ends = self.commits or b"ROLLBACK" in said
+        self.single = said[:1] in (b"P", b"B", b"Q") and not (begins or ends or self._inside)
+        self._inside = begins or (self._inside and not ends)
 
 
 class _Over(Exception):

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from fusion.standin.server import StandInPortal
-from listener.database import sync_url
+from listener.engines import sync_url
 from listener.standin import StandInOrg
 from tests.org_rig import private_key, settings_for
 from tests.story.checker import Evidence, complaints, tables_of

@@ -176,11 +176,12 @@ async def test_a_connection_that_breaks_between_the_commit_and_its_answer(migrat
         on.start(listens=False, user=2)
         for _ in range(12):
             await asyncio.sleep(0.25)
-            between.answers_to_lose = 2
-        between.answers_to_lose = 0
+            between.commits_to_lose = between.single_to_lose = 1
+        between.commits_to_lose = between.single_to_lose = 0
         await desk.close_for_today()
         await all_is_well(on)
-        assert between.lost_answers > 10
+        assert between.lost_commits > 5
+        assert between.lost_single > 5
 
 
 @on_postgres

@@ -11,8 +11,8 @@ import os
 import re
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,23 +70,61 @@ class WatchedDatabase(Database):
 
         def hear(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> tuple[str, Any]:
             said.append((" ".join(statement.split()), repr(parameters)))
-            if not self._fenced:
-                statement = statement.replace("outbox.fence = ", "outbox.fence >= ")
-            return statement, parameters
+            return self._fence_or_none(statement), parameters
 
         async with super().writing() as tx:
-            assert tx.sync_connection is not None
             if self._full_while is not None:
                 # No less than there are: then the next new page is one too many.
                 pages = 1 if self._full_while.exists() else 2**30
                 await tx.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-            event.listen(tx.sync_connection, "before_cursor_execute", hear, retval=True)
-            yield tx
+            with _heard(tx, "before_cursor_execute", hear):
+                yield tx
             name = written_in(said)
             if name:
                 self._passed(f"commit:{name}:before")
         if name:
             self._passed(f"commit:{name}:after")
+
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[Tx]:
+        """As in `Database`. On Postgres `before` is before the statement; a claim that finds nothing passes it too."""
+        if self.is_sqlite:
+            async with self.writing() as tx:
+                yield tx
+            return
+        done: list[str] = []
+
+        def hear(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> tuple[str, Any]:
+            name = written_in([(" ".join(statement.split()), repr(parameters))])
+            if name:
+                self._passed(f"commit:{name}:before")
+            return self._fence_or_none(statement), parameters
+
+        def hear_back(_c: Any, cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+            name = written_in([(" ".join(statement.split()), repr(parameters))])
+            if name and cursor.rowcount:
+                done.append(name)
+
+        async with super().at_once() as tx:
+            with _heard(tx, "before_cursor_execute", hear), _heard(tx, "after_cursor_execute", hear_back):
+                yield tx
+        for name in done:
+            self._passed(f"commit:{name}:after")
+
+    def _fence_or_none(self, statement: str) -> str:
+        return statement if self._fenced else statement.replace("outbox.fence = ", "outbox.fence >= ")
+
+
+@contextmanager
+def _heard(tx: Tx, what: str, hear: Callable[..., Any]) -> Iterator[None]:
+    """Hear of what is executed, on a connection that others use after us."""
+    connection = tx.sync_connection
+    assert connection is not None
+    event.listen(connection, what, hear, retval=what.startswith("before"))
+    try:
+        yield
+    finally:
+        event.remove(connection, what, hear)
 
 
 _KINDS = (
@@ -110,7 +148,7 @@ _KINDS = (
 def written_in(said: Sequence[tuple[str, str]]) -> str:
     """What a transaction was about, by its statements (text and parameters); "" if it wrote nothing of note."""
     texts = [f"{statement} {parameters}" for statement, parameters in said]
-    return next((name for name, pattern in _KINDS if any(re.match(pattern, text) for text in texts)), "")
+    return next((name for name, pattern in _KINDS if any(re.search(pattern, text) for text in texts)), "")
 
 
 class WatchedOrg:

@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 
 import structlog
 
-from fusion.drain import Limits, Worker, drain
+from fusion.drain import drain
 from fusion.lease import LeaseTimes
 from fusion.mapping import load_mapping
 from fusion.scheduler import Chore, Scheduler
+from fusion.turn import Limits, Worker
 from listener import holders, positions
 from listener.change import Ours
 from listener.errors import SyncError
