@@ -17,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from fusion import chromium, leftovers
+from fusion.capture import Capture, heartbeat_of
 from fusion.drain import drain
 from fusion.lease import LeaseTimes
 from fusion.mapping import RecordMapping, load_mapping
@@ -24,15 +25,13 @@ from fusion.ops import health
 from fusion.scheduler import Chore, Scheduler
 from fusion.settings import Settings
 from fusion.turn import Limits, Worker
-from listener import holders, positions
+from listener import holders
 from listener.change import Ours
 from listener.database import Database
 from listener.errors import Outage, SetupError
-from listener.listen import Intake, listen
+from listener.listen import Intake
 from listener.login import Login
 from listener.org import CLIENT, SalesforceOrg
-from listener.stream import StreamHealth, events
-from listener.sweep import sweep
 from listener.upkeep import Purged, purge
 
 log = structlog.get_logger()
@@ -64,16 +63,6 @@ class _Parts:
     stopping: asyncio.Event
     pulses: dict[str, Any] = field(default_factory=dict)
     listening: asyncio.Task[None] | None = None
-
-    @property
-    def intake_settings(self) -> dict[str, Any]:
-        """What stream and sweep share of the way in."""
-        return {
-            "db": self.db,
-            "watched": frozenset({self.mapping.object_name}),
-            "settle": timedelta(seconds=self.settings.sync.settle_seconds),
-            "wake": lambda: self.scheduler.wake("drain"),
-        }
 
 
 async def run(settings: Settings, roles: frozenset[Role], *, stopping: asyncio.Event | None = None) -> None:
@@ -212,24 +201,27 @@ async def _listen(parts: _Parts, login: Login) -> None:
     user_id = await _until_logged_in(login, parts.stopping)
     if user_id is None:
         return
-    ours = Ours(user_id=user_id, client=CLIENT, fields=frozenset(parts.mapping.own.names()))
-    intake = Intake(ours=ours, **parts.intake_settings)
     org = SalesforceOrg(login, api_version=salesforce.api_version)
     parts.stack.push_async_callback(org.close)
-
-    async def one_sweep() -> None:
-        ready = f"{parts.mapping.ready_field} = true"
-        await sweep(org, intake, channel=channel, where=ready, now=datetime.now(UTC))
-
-    parts.scheduler.add(Chore(name="sweep", every=timedelta(minutes=sync.sweep_minutes), run=one_sweep))
-    heard = StreamHealth()
-    parts.pulses["stream"] = heard
-
-    async def position() -> str:
-        async with parts.db.reading() as tx:
-            return await positions.replay_id(tx, channel) or ("-1" if sync.start == "now" else "-2")
-
-    await listen(events(login, salesforce, position=position, health=heard, stopping=parts.stopping), intake)
+    own = frozenset(parts.mapping.own.names())
+    intake = Intake(
+        db=parts.db,
+        ours=Ours(user_id=user_id, client=CLIENT, fields=own, heartbeat=heartbeat_of(sync)),
+        watched=frozenset({parts.mapping.object_name}),
+        settle=timedelta(seconds=sync.settle_seconds),
+        wake=lambda: parts.scheduler.wake("drain"),
+    )
+    await Capture(
+        intake=intake,
+        org=org,
+        login=login,
+        salesforce=salesforce,
+        sync=sync,
+        object_name=parts.mapping.object_name,
+        ready=f"{parts.mapping.ready_field} = true",
+        stopping=parts.stopping,
+        pulses=parts.pulses,
+    ).run(parts.scheduler)
 
 
 async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:

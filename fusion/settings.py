@@ -72,6 +72,20 @@ class SyncSettings(Part):
     sweep_minutes: float = Field(
         default=15.0, gt=0, le=1440, description="How often records are compared by time, for what the stream missed"
     )
+    reconcile_hour: int = Field(
+        default=3,
+        ge=0,
+        le=23,
+        description="From which hour of this host's day all records and charts are compared, once",
+    )
+    heartbeat: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z]\w*/[A-Za-z0-9]{15}([A-Za-z0-9]{3})?/[A-Za-z]\w*$",
+        description="A field (Object/record id/Field) that we write now and then to see that the stream tells of it",
+    )
+    heartbeat_minutes: float = Field(
+        default=15.0, ge=1, le=1440, description="How often the heartbeat is written, and how late it may come back"
+    )
     lease_seconds: float = Field(
         default=60.0, ge=1, le=600, description="How long a silent worker keeps a row from the next"
     )

@@ -1,20 +1,16 @@
-"""What the tables say, for people and for the sweep. Reads only."""
+"""What the tables say, for people. Reads only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 
-from listener.change import RecordId
 from listener.database import Tx
 from listener.entry import State
 from listener.schema import attempt, change, dead_letter, gap, outbox, stream
-
-_SAME_MOMENT = timedelta(seconds=2)
-"""SystemModstamp has whole seconds, a change event's commit time has milliseconds."""
 
 
 async def counts(tx: Tx) -> Mapping[State, int]:
@@ -67,41 +63,3 @@ async def doubts(tx: Tx) -> Mapping[str, int]:
         "open_gaps": (await tx.execute(gaps)).scalar_one(),
         "dead_letters": (await tx.execute(letters)).scalar_one(),
     }
-
-
-async def unheard(tx: Tx, modified: Mapping[RecordId, datetime], *, trust_own: bool) -> frozenset[RecordId]:
-    """Those of the records whose last modification is not known to us, neither as a change nor as our own doing.
-
-    Known is a change from that moment or later. `trust_own`: a modification while we were telling Salesforce is ours;
-    not so after a gap, since a person's edit just before would hide under it.
-    """
-    if not modified:
-        return frozenset()
-    heard = (
-        select(change.c.record_id, func.max(change.c.changed_at).label("latest"))
-        .where(change.c.record_id.in_(modified))
-        .group_by(change.c.record_id)
-    )
-    latest: dict[str, datetime] = {row.record_id: row.latest for row in await tx.execute(heard)}
-    missed = {
-        one: moment for one, moment in modified.items() if one not in latest or latest[one] + _SAME_MOMENT < moment
-    }
-    return frozenset(missed.keys() - (await _our_own(tx, missed) if missed and trust_own else frozenset()))
-
-
-async def _our_own(tx: Tx, modified: Mapping[RecordId, datetime]) -> frozenset[RecordId]:
-    """Those that were modified between the begin and the end of an attempt to tell Salesforce."""
-    told = (
-        select(outbox.c.record_id, attempt.c.started_at, attempt.c.ended_at)
-        .join(attempt, attempt.c.outbox_id == outbox.c.id)
-        .where(
-            outbox.c.record_id.in_(modified),
-            attempt.c.step == "writeback",
-            attempt.c.ended_at >= min(modified.values()) - _SAME_MOMENT,
-        )
-    )
-    return frozenset(
-        one
-        for one, began, ended in await tx.execute(told)
-        if began - _SAME_MOMENT <= modified[one] <= ended + _SAME_MOMENT
-    )

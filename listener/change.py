@@ -49,12 +49,22 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """A field of a record that we change ourselves from time to time, to hear whether the stream tells us of it."""
+
+    object_name: str
+    record_id: RecordId
+    field: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
     """How our own write-backs look in the stream: by whom or through which client, and on which fields only."""
 
     user_id: str | None
     client: str
     fields: frozenset[str]
+    heartbeat: Heartbeat | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +72,15 @@ class Reading:
     """What a message came to. `own` and `unwatched` count records that were dropped, and why.
 
     `sweep`: objects of which so much changed that the event has no ids (wildcard, GAP_OVERFLOW): compare them by time.
+    `at`: when it was committed, by Salesforce's clock; not read where nothing is of interest. `echoed`: whether it
+    tells of our heartbeat. What else happens to the heartbeat's record is nobody's patient.
     """
 
     changes: tuple[Change, ...] = ()
+    at: datetime | None = None
     own: int = 0
     unwatched: int = 0
+    echoed: bool = False
     sweep: Mapping[str, datetime] = field(default_factory=dict)
 
 
@@ -88,13 +102,19 @@ def changes_in(message: Mapping[str, Any], *, ours: Ours, watched: frozenset[str
     record_ids = header.get("recordIds", [])
     if not isinstance(record_ids, list) or not all(isinstance(one, str) for one in record_ids):
         raise MalformedEvent("recordIds is not a list of text")
-    if object_name not in watched:
+    beat = ours.heartbeat if ours.heartbeat and ours.heartbeat.object_name == object_name else None
+    if object_name not in watched and beat is None:
         return Reading(unwatched=max(1, len(record_ids)))
 
-    changed_at = _moment(header)
+    at = _moment(header)
     change_type = _text(header, "changeType")
+    fields = frozenset[str]() if change_type.startswith("GAP_") else _changed_fields(header)
+    if beat and [one[:15] for one in record_ids] == [beat.record_id[:15]]:
+        return Reading(at=at, own=1, echoed=_is_own(header, fields, frozenset({beat.field}), ours))
+    if object_name not in watched:
+        return Reading(at=at, unwatched=max(1, len(record_ids)))
     if change_type == "GAP_OVERFLOW" or any(one.endswith("*") for one in record_ids):
-        return Reading(sweep={object_name: changed_at})
+        return Reading(at=at, sweep={object_name: at})
     try:
         kind = ChangeKind(change_type.removeprefix("GAP_"))
     except ValueError:
@@ -102,26 +122,26 @@ def changes_in(message: Mapping[str, Any], *, ours: Ours, watched: frozenset[str
     if not record_ids:
         raise MalformedEvent("recordIds is empty")
 
-    fields = frozenset() if change_type.startswith("GAP_") else _changed_fields(header)
-    if _is_own(header, fields, ours):
-        return Reading(own=len(record_ids))
+    if _is_own(header, fields, ours.fields, ours):
+        return Reading(at=at, own=len(record_ids))
     transaction = header.get("transactionKey", "")
     if not _is_plain_text(transaction):
         raise MalformedEvent("transactionKey is not text")
     return Reading(
+        at=at,
         changes=tuple(
             Change(
                 object_name=object_name,
                 record_id=long_id(one),
                 kind=kind,
                 fields=fields,
-                changed_at=changed_at,
+                changed_at=at,
                 # Replay ids are not unique after an org migration ("Event Message Durability"), so one alone could
                 # make us drop a real event; a redelivered event has the same pair.
                 dedupe_key=f"cdc:{replay_id}:{transaction}:{long_id(one)}",
             )
             for one in record_ids
-        )
+        ),
     )
 
 
@@ -187,27 +207,38 @@ def _moment(header: Mapping[str, Any]) -> datetime:
 def _changed_fields(header: Mapping[str, Any]) -> frozenset[str]:
     """Names of the changed fields, compound ones as the object names them (`BillingAddress.Street` -> `BillingStreet`).
 
-    Missing before API 47.0 and in gap events: then empty, which stands for all of them.
+    Missing before API 47.0 and in gap events: then empty, which stands for all of them. Fields that were emptied or
+    came as a text diff are named in lists of their own as well ("ChangeEventHeader Fields"; Pub/Sub API).
     """
-    names = header.get("changedFields") or []
-    if not isinstance(names, list):
-        raise MalformedEvent("changedFields is not a list")
-    if not all(_is_plain_text(name) for name in names):
-        raise MalformedEvent("changedFields has something else than names")
-    return frozenset(_object_field(name) for name in names)
+    found: set[str] = set()
+    for name in ("changedFields", "nulledFields", "diffFields"):
+        names = header.get(name) or []
+        if not isinstance(names, list):
+            raise MalformedEvent(f"{name} is not a list")
+        if not all(_is_plain_text(one) for one in names):
+            raise MalformedEvent(f"{name} has something else than names")
+        if name == "changedFields" and not names:
+            return frozenset()
+        found.update(_object_field(one) for one in names)
+    return frozenset(found)
 
 
 def _object_field(name: str) -> str:
     compound, dot, part = name.partition(".")
     if not dot:
         return name
+    if compound.endswith("__c"):  # "Custom Address Fields", and geolocations: Home__c.Street -> Home__Street__s
+        return f"{compound.removesuffix('c')}{part}__s"
     return part if compound == "Name" else compound.removesuffix("Address") + part
 
 
-def _is_own(header: Mapping[str, Any], fields: frozenset[str], ours: Ours) -> bool:
+def _is_own(header: Mapping[str, Any], fields: frozenset[str], allowed: frozenset[str], ours: Ours) -> bool:
+    """Whether it was our doing and about those fields alone."""
     origin = header.get("changeOrigin")
     client = origin.rpartition("client=")[2] if isinstance(origin, str) and "client=" in origin else None
+    user = header.get("commitUser")
     by_us = (bool(client) and client == ours.client) or (
-        ours.user_id is not None and header.get("commitUser") == ours.user_id
+        # By its first 15 characters: what may follow only repeats them without regard to case.
+        ours.user_id is not None and isinstance(user, str) and user[:15] == ours.user_id[:15]
     )
-    return by_us and bool(fields - _BOOKKEEPING) and fields <= ours.fields | _BOOKKEEPING
+    return by_us and bool(fields - _BOOKKEEPING) and fields <= allowed | _BOOKKEEPING

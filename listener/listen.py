@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from listener import outbox, positions
+from listener import gaps, outbox, positions
 from listener.change import Change, MalformedEvent, Ours, Reading, changes_in, replay_id_of
 from listener.database import Database, Tx
 from listener.errors import Conflict, Outage
@@ -67,6 +67,8 @@ async def keep(tx: Tx, batch: Batch, intake: Intake) -> int:
     own = unwatched = 0
     sweep: dict[str, datetime] = {}
     last: str | None = None
+    at: datetime | None = None
+    echoed = False
     for message in batch.messages:
         replay_id = _position_in(message)
         last = replay_id or last
@@ -77,15 +79,20 @@ async def keep(tx: Tx, batch: Batch, intake: Intake) -> int:
             log.warning("dead letter", channel=batch.channel, replay_id=replay_id, why=str(error))
             continue
         changes += reading.changes
+        at, echoed = reading.at or at, echoed or reading.echoed
         own += reading.own
         unwatched += reading.unwatched
         for object_name, since in reading.sweep.items():
             sweep[object_name] = min(since, sweep.get(object_name, since))
     for object_name, since in sweep.items():
-        await positions.open_gap(
+        await gaps.open_gap(
             tx, batch.channel, reason="too many changes for ids", object_name=object_name, since=since, until=None
         )
-    moved = Position(channel=batch.channel, replay_id=last, own=own, unwatched=unwatched) if last else None
+    moved = (
+        Position(channel=batch.channel, replay_id=last, at=at, own=own, unwatched=unwatched, echoed=echoed)
+        if last
+        else None
+    )
     new = await outbox.append(tx, changes, moved, settle=intake.settle)
     log.info("batch kept", channel=batch.channel, replay_id=last, messages=len(batch.messages), new=new, own=own)
     return new
@@ -102,8 +109,8 @@ def _position_in(message: Any) -> str | None:
 
 
 async def _open_gap(tx: Tx, lost: PositionLost) -> None:
-    since = await positions.heard_until(tx, lost.channel)
-    await positions.open_gap(
-        tx, lost.channel, reason=lost.reason, object_name=None, since=since, until=datetime.now(UTC)
-    )
-    log.warning("position lost", channel=lost.channel, replay_id=lost.replay_id, why=lost.reason)
+    """From the last event that we hold, by the clock of who sent it. Where none says, everything must be swept."""
+    standing = await positions.standing(tx, lost.channel)
+    since = standing.event_at if standing else None
+    await gaps.open_gap(tx, lost.channel, reason=lost.reason, object_name=None, since=since, until=None)
+    log.warning("position lost", channel=lost.channel, replay_id=lost.replay_id, since=since, why=lost.reason)

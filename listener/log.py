@@ -34,7 +34,7 @@ WORDS = frozenset(
         # how many, how long, since when
         "entries records messages events changes attempts failures calls used limit new own unwatched seen missed "
         "deleted gaps settled parked postponed lost released expired purged processes session "
-        "seconds due_in since until "
+        "seconds due_in since until start "
         # what it came to
         "state status outcome code grade roles source"
     ).split()

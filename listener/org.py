@@ -3,8 +3,8 @@
 `Org` is the seam, `SalesforceOrg` its adapter on simple-salesforce, which blocks, so it has a thread of its own. What
 Salesforce says in words never leaves this module: it may quote values. Its codes do, and names of fields.
 
-Sources, REST API Developer Guide: "Query", "QueryAll", "sObject Collections", "sObject Describe", "Get Deleted",
-"Status Codes and Error Responses", "Call Options Header", "Limit Info Header".
+Sources, REST API Developer Guide: "Query", "QueryAll", "Resources by Version", "sObject Collections",
+"sObject Describe", "Get Deleted", "Status Codes and Error Responses", "Call Options Header", "Limit Info Header".
 """
 
 from __future__ import annotations
@@ -106,6 +106,10 @@ class Org(Protocol):
         """Who we are in the org."""
         ...
 
+    async def now(self) -> datetime:
+        """What time it is by Salesforce's clock, to the second; UTC. One call."""
+        ...
+
 
 class SalesforceOrg:
     """`Org` over HTTP."""
@@ -137,6 +141,13 @@ class SalesforceOrg:
 
     async def user_id(self) -> str:
         return (await self._login.token()).user_id
+
+    async def now(self) -> datetime:
+        """As `Org` says: the Date header of the smallest answer there is ("Resources by Version")."""
+        _granted(await self._rest.get(""), "the API")
+        if self._rest.answered_at is None:
+            raise Outage("Salesforce's answer does not say when it was given", hint="is there a proxy in between?")
+        return self._rest.answered_at
 
     async def read(
         self, object_name: str, record_ids: Sequence[RecordId], fields: Sequence[str]

@@ -1,4 +1,4 @@
-"""How far each channel was heard, what was lost on the way, and what could not be read.
+"""How far each channel was heard and swept, and what could not be read.
 
 The position moves in the transaction that keeps the changes, so after any crash the stream goes on exactly there.
 """
@@ -12,22 +12,84 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import case, func, insert, select
 
+from listener import gaps
 from listener.database import Tx, upsert
-from listener.schema import dead_letter, gap, stream
+from listener.schema import dead_letter, stream
+
+FIRST_START = "first start"
+"""The reason of the gap that lies before a channel's first event."""
 
 _NOW = func.db_now()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Where in a channel's stream the changes end; `own` and `unwatched` count the records that were dropped."""
+    """Where in a channel's stream the changes end, and what was in it besides.
+
+    `at`: when the last event was committed, by Salesforce's clock; None if none of them says so. `own` and `unwatched`
+    count the records that were dropped; `echoed`: whether our heartbeat came back.
+    """
 
     channel: str
     replay_id: str
+    at: datetime | None = None
     own: int = 0
     unwatched: int = 0
+    echoed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a channel stands. `now` is the database's clock, as are the moments without another word.
+
+    By Salesforce's clock: `event_at`, the commit of the last event that we hold; `swept_until`, up to which all was
+    compared; `covers_from`, before which nothing is ours to care for (None: everything is). `missed`: changes that
+    sweeps found and the stream had not told of, the last of them found at `missed_at`; `compared_at`: the last
+    comparison of all records with all links; `beat_at`, `echo_at`: when the heartbeat was set off, and last came back.
+    """
+
+    channel: str
+    now: datetime
+    replay_id: str | None
+    start: str | None
+    moved_at: datetime | None
+    heard_at: datetime | None
+    event_at: datetime | None
+    covers_from: datetime | None
+    swept_until: datetime | None
+    swept_at: datetime | None
+    missed: int
+    missed_at: datetime | None
+    compared_at: datetime | None
+    beat_at: datetime | None
+    echo_at: datetime | None
+
+    @property
+    def began(self) -> bool:
+        """Whether the first start is behind us."""
+        return self.start is not None or self.replay_id is not None
+
+
+async def begin(tx: Tx, channel: str, *, start: str, at: datetime) -> bool:
+    """Whether this was the channel's first start; it is put down, once and for ever.
+
+    `retained`: the stream begins with all that Salesforce still keeps, and everything older is swept. `now`: with what
+    changes from `at` on, by Salesforce's clock.
+    """
+    found = await standing(tx, channel)
+    if found is not None and found.began:
+        return False
+    # There is nothing yet that a comparison could find and the first sweep could not.
+    told: dict[str, Any] = {"start": start, "compared_at": _NOW}
+    if start == "now":
+        told |= {"covers_from": at, "swept_until": at}
+    else:
+        await gaps.open_gap(tx, channel, reason=FIRST_START, object_name=None, since=None, until=at)
+    fresh = upsert(tx, stream).values(channel=channel, **told)
+    await tx.execute(fresh.on_conflict_do_update(index_elements=["channel"], set_=told))
+    return True
 
 
 async def move(tx: Tx, position: Position) -> None:
@@ -37,6 +99,8 @@ async def move(tx: Tx, position: Position) -> None:
         replay_id=position.replay_id,
         moved_at=_NOW,
         heard_at=_NOW,
+        event_at=position.at,
+        echo_at=_NOW if position.echoed else None,
         own=position.own,
         unwatched=position.unwatched,
     )
@@ -47,6 +111,8 @@ async def move(tx: Tx, position: Position) -> None:
                 "replay_id": fresh.excluded.replay_id,
                 "moved_at": fresh.excluded.moved_at,
                 "heard_at": fresh.excluded.heard_at,
+                "event_at": func.coalesce(fresh.excluded.event_at, stream.c.event_at),
+                "echo_at": func.coalesce(fresh.excluded.echo_at, stream.c.echo_at),
                 "own": stream.c.own + fresh.excluded.own,
                 "unwatched": stream.c.unwatched + fresh.excluded.unwatched,
             },
@@ -59,50 +125,50 @@ async def replay_id(tx: Tx, channel: str) -> str | None:
     return (await tx.execute(select(stream.c.replay_id).where(stream.c.channel == channel))).scalar_one_or_none()
 
 
-async def heard(tx: Tx, channel: str) -> None:
-    """Put down that the channel was alive just now, event or not."""
-    fresh = upsert(tx, stream).values(channel=channel, heard_at=_NOW)
-    await tx.execute(fresh.on_conflict_do_update(index_elements=["channel"], set_={"heard_at": _NOW}))
+async def standing(tx: Tx, channel: str) -> Standing | None:
+    """How the channel stands; None if it was never begun."""
+    return next((one for one in await standings(tx) if one.channel == channel), None)
 
 
-async def heard_until(tx: Tx, channel: str) -> datetime | None:
-    """Since when the channel may have been missed: the moment of its last committed event, or of its last sign."""
-    row = (await tx.execute(select(stream.c.moved_at, stream.c.heard_at).where(stream.c.channel == channel))).first()
-    return (row.moved_at or row.heard_at) if row else None
+async def standings(tx: Tx) -> list[Standing]:
+    """How each channel stands, by name."""
+    columns = [stream.c[name] for name in Standing.__dataclass_fields__ if name != "now"]
+    rows = (await tx.execute(select(*columns, _NOW.label("now")).order_by(stream.c.channel))).mappings()
+    return [Standing(**row) for row in rows]
 
 
-async def swept_until(tx: Tx, channel: str) -> datetime | None:
-    """Up to which moment, by Salesforce's SystemModstamp, the sweep has compared everything; None before the first."""
-    return (await tx.execute(select(stream.c.swept_until).where(stream.c.channel == channel))).scalar_one_or_none()
+async def now(tx: Tx) -> datetime:
+    """What time it is by the database's clock."""
+    moment: datetime = (await tx.execute(select(_NOW))).scalar_one()
+    return moment
 
 
-async def sweep_done(tx: Tx, channel: str, until: datetime) -> None:
-    """Put down that everything up to `until` was compared."""
-    fresh = upsert(tx, stream).values(channel=channel, swept_until=until)
-    await tx.execute(fresh.on_conflict_do_update(index_elements=["channel"], set_={"swept_until": until}))
-
-
-async def open_gap(
-    tx: Tx, channel: str, *, reason: str, object_name: str | None, since: datetime | None, until: datetime | None
-) -> int:
-    """The id of a new gap: a span in which the stream may have missed something, to be swept and closed."""
-    row = insert(gap).values(
-        channel=channel, object_name=object_name, opened_at=_NOW, from_at=since, to_at=until, reason=reason
+async def swept(tx: Tx, channel: str, until: datetime, *, missed: int, done: bool) -> None:
+    """Put down up to which moment all was compared, and how much of it was news; `done`: the sweep is at its end."""
+    told: dict[str, Any] = {"swept_until": until, "missed": missed}
+    told |= {"missed_at": _NOW} if missed else {}
+    told |= {"swept_at": _NOW} if done else {}
+    fresh = upsert(tx, stream).values(channel=channel, **told)
+    later = case(
+        (stream.c.swept_until > fresh.excluded.swept_until, stream.c.swept_until), else_=fresh.excluded.swept_until
     )
-    gap_id: int = (await tx.execute(row.returning(gap.c.id))).scalar_one()
-    return gap_id
+    more = {"swept_until": later, "missed": stream.c.missed + fresh.excluded.missed}
+    await tx.execute(fresh.on_conflict_do_update(index_elements=["channel"], set_=told | more))
 
 
-async def open_gaps(tx: Tx) -> list[Mapping[str, Any]]:
-    """The gaps that were not swept yet, oldest first."""
-    rows = select(gap).where(gap.c.closed_at.is_(None)).order_by(gap.c.id)
-    return [dict(row) for row in (await tx.execute(rows)).mappings()]
+async def compared(tx: Tx, channel: str) -> None:
+    """Put down that all records were compared with all links."""
+    await _note(tx, channel, compared_at=_NOW)
 
 
-async def close_gap(tx: Tx, gap_id: int, *, changed: int, enqueued: int, deleted: int) -> None:
-    """Put down that a gap was swept, and what was found in it."""
-    done = update(gap).where(gap.c.id == gap_id)
-    await tx.execute(done.values(closed_at=_NOW, changed=changed, enqueued=enqueued, deleted=deleted))
+async def beat(tx: Tx, channel: str) -> None:
+    """Put down that the heartbeat is set off now."""
+    await _note(tx, channel, beat_at=_NOW)
+
+
+async def _note(tx: Tx, channel: str, **moments: Any) -> None:
+    fresh = upsert(tx, stream).values(channel=channel, **moments)
+    await tx.execute(fresh.on_conflict_do_update(index_elements=["channel"], set_=moments))
 
 
 async def bury(tx: Tx, channel: str, message: Any, *, replay_id: str | None, reason: str) -> None:

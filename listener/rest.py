@@ -10,7 +10,10 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any
@@ -37,13 +40,17 @@ class Refusal:
 
 
 class Rest:
-    """GET, PATCH and queries, relative to `/services/data/vXX.X/`. `usage`: calls made and allowed, in 24 hours."""
+    """GET, PATCH and queries, relative to `/services/data/vXX.X/`. `usage`: calls made and allowed, in 24 hours.
+
+    `answered_at`: when Salesforce gave its last answer, by its own clock (the Date header), to the second.
+    """
 
     def __init__(
         self, login: Login, *, client: str, api_version: str, connect_seconds: float, read_seconds: float
     ) -> None:
         """`client` names us in `Sforce-Call-Options`; `read_seconds` may pass between two packets of an answer."""
         self.usage: tuple[int, int] | None = None
+        self.answered_at: datetime | None = None
         self._login = login
         self._client = client
         self._api_version = api_version
@@ -117,7 +124,7 @@ class Rest:
         session.trust_env = not here
         session.headers["Sforce-Call-Options"] = f"client={self._client}"
         session.mount("https://", _Wire(plain=here and token.instance_url.startswith("http:"), timeout=self._timeout))
-        session.hooks["response"].append(self._note_usage)
+        session.hooks["response"] += [self._note_usage, self._note_date]
         org = Salesforce(
             session_id=token.access_token,
             instance_url=token.instance_url,
@@ -134,6 +141,10 @@ class Rest:
         used = re.search(r"(?<!-)\bapi-usage=(\d+)/(\d+)", response.headers.get("Sforce-Limit-Info", ""))
         if used:
             self.usage = int(used[1]), int(used[2])
+
+    def _note_date(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        with suppress(ValueError, TypeError):
+            self.answered_at = parsedate_to_datetime(response.headers.get("Date", "")).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from sqlalchemy.sql.functions import FunctionElement, GenericFunction
 
 from listener.entry import ParkedReason, State
 
-VERSION = "0002"
+VERSION = "0003"
 """The alembic revision that this code needs; a test holds it against the head of `migrations/`."""
 
 
@@ -251,6 +251,7 @@ gate = Table(
     CheckConstraint("state NOT IN ('shut', 'probing') OR until IS NOT NULL", name="shut_says_until_when"),
 )
 
+# Two clocks: event_at, covers_from and swept_until are Salesforce's, all other moments the database's.
 stream = Table(
     "stream",
     metadata,
@@ -258,11 +259,22 @@ stream = Table(
     Column("replay_id", Text),
     Column("moved_at", UtcDateTime),
     Column("heard_at", UtcDateTime),
+    Column("event_at", UtcDateTime),
+    Column("start", Text),
+    Column("covers_from", UtcDateTime),
     Column("swept_until", UtcDateTime),
+    Column("swept_at", UtcDateTime),
+    Column("missed_at", UtcDateTime),
+    Column("compared_at", UtcDateTime),
+    Column("beat_at", UtcDateTime),
+    Column("echo_at", UtcDateTime),
     Column("own", BigInteger, nullable=False, server_default="0"),
     Column("unwatched", BigInteger, nullable=False, server_default="0"),
+    Column("missed", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("start IS NULL OR start IN ('retained', 'now')", name="start"),
 )
 
+# from_at, to_at and swept_until by Salesforce's clock; from_at NULL: from the beginning of time.
 gap = Table(
     "gap",
     metadata,
@@ -273,10 +285,12 @@ gap = Table(
     Column("from_at", UtcDateTime),
     Column("to_at", UtcDateTime),
     Column("reason", Text, nullable=False),
+    Column("swept_until", UtcDateTime),
     Column("closed_at", UtcDateTime),
     Column("changed", Integer),
     Column("enqueued", Integer),
     Column("deleted", Integer),
+    Column("note", Text),
     sqlite_autoincrement=True,
 )
 

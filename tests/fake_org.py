@@ -72,6 +72,10 @@ class FakeOrg:
         names = self._fields or ()
         return {n: FieldDescription(name=n, label=n, type="string", length=255, updateable=True) for n in names}
 
+    async def now(self) -> datetime:
+        self._answer("Patient__c", ())
+        return self._clock().replace(microsecond=0)
+
     async def user_id(self) -> str:
         return "005000000000001AAA"
 

@@ -6,6 +6,7 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.utils import format_datetime
 
 from aiohttp import web
 
@@ -82,6 +83,7 @@ class Api:
             except ApiError as refused:
                 response = web.json_response(refused.body(), status=refused.status)
             response.headers["Sforce-Limit-Info"] = self._allowance.header
+            response.headers["Date"] = format_datetime(self.store.now(), usegmt=True)
             return response
 
         return web.route(method, rf"/services/data/v{{version:\d+\.0}}{path}{{slash:/?}}", handler)

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import func, text
 
 from fusion.cli.migrate import migrate
-from listener import checkup, disk, gates, positions
+from listener import checkup, disk, gaps, gates, positions
 from listener.checkup import Finding, Verdict
 from listener.database import Database
 from listener.disk import Mount
@@ -257,7 +257,7 @@ async def test_a_way_that_is_shut_or_paused_is_told_with_its_reason(db: Database
 async def test_gaps_dead_letters_and_what_waits_for_a_person_are_counted(db: Database) -> None:
     async with db.writing() as tx:
         for reason in ("overflow", "position lost"):
-            await positions.open_gap(tx, CHANNEL, reason=reason, object_name=None, since=None, until=None)
+            await gaps.open_gap(tx, CHANNEL, reason=reason, object_name=None, since=None, until=None)
         await positions.bury(tx, CHANNEL, {"FirstName": "Canary"}, replay_id=None, reason="no header")
     await arrive(db, 1)
     await settle(db, await claimed(db), refused(ParkedReason.BAD_DATA))

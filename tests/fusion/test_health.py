@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from fusion.ops import health
-from listener import gates, positions
+from listener import gaps, gates, positions
 from listener.database import Database
 from listener.entry import ParkedReason
 from listener.gates import Lane
@@ -38,7 +38,7 @@ async def test_ready_with_the_figures_behind_it(db: Database) -> None:
     await settle(db, await claimed(db))
     await settle(db, await claimed(db), refused(ParkedReason.BAD_DATA))
     async with db.writing() as tx:
-        await positions.open_gap(tx, CHANNEL, reason="away", object_name=None, since=None, until=None)
+        await gaps.open_gap(tx, CHANNEL, reason="away", object_name=None, since=None, until=None)
         await positions.bury(tx, CHANNEL, {"a": 1}, replay_id="1", reason="no event")
     at = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
     status, found = await asked(db, stream=stream(timedelta(0)), worker={"last_round_at": at, "settled": 2})

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from listener import board, positions
+from listener import board, gaps, known, positions
 from listener.database import Database
 from listener.entry import ParkedReason, State
 from listener.positions import Position
@@ -81,10 +81,10 @@ async def test_each_channel_is_listed_with_its_position(db: Database) -> None:
 async def test_doubts_are_open_gaps_and_dead_letters(db: Database) -> None:
     async with db.writing() as tx:
         ids = [
-            await positions.open_gap(tx, CHANNEL, reason="away", object_name=None, since=None, until=None)
-            for _ in range(2)
+            await gaps.open_gap(tx, CHANNEL, reason=reason, object_name=None, since=None, until=None)
+            for reason in ("away", "gone")
         ]
-        await positions.close_gap(tx, ids[0], changed=0, enqueued=0, deleted=0)
+        await gaps.close_gap(tx, ids[0])
         await positions.bury(tx, CHANNEL, {"a": 1}, replay_id=None, reason="no event")
     async with db.reading() as tx:
         assert await board.doubts(tx) == {"open_gaps": 1, "dead_letters": 1}
@@ -92,13 +92,13 @@ async def test_doubts_are_open_gaps_and_dead_letters(db: Database) -> None:
 
 async def test_nothing_is_unheard_of_nothing(db: Database) -> None:
     async with db.reading() as tx:
-        assert await board.unheard(tx, {}, trust_own=True) == frozenset()
+        assert await known.unheard(tx, {}, trust_own=True) == frozenset()
 
 
 async def test_what_was_never_heard_of_is_unheard(db: Database) -> None:
     await arrive(db, a_change(1, changed_at=NOON))
     async with db.reading() as tx:
         modified = {record(1): NOON, record(2): NOON}
-        assert await board.unheard(tx, modified, trust_own=True) == {record(2)}
+        assert await known.unheard(tx, modified, trust_own=True) == {record(2)}
         later = {record(1): NOON + timedelta(seconds=3)}
-        assert await board.unheard(tx, later, trust_own=True) == {record(1)}
+        assert await known.unheard(tx, later, trust_own=True) == {record(1)}

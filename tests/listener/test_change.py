@@ -65,6 +65,7 @@ def read(message: dict[str, Any]) -> Reading:
 
 def test_an_update_says_which_record_and_which_fields() -> None:
     assert read(event()) == Reading(
+        at=NOON,
         changes=(
             Change(
                 object_name="Patient__c",
@@ -75,7 +76,7 @@ def test_an_update_says_which_record_and_which_fields() -> None:
                 dedupe_key=f"cdc:7001:0001a2b3-c4d5:{FIRST}",
                 source=Source.STREAM,
             ),
-        )
+        ),
     )
 
 
@@ -99,12 +100,12 @@ def test_a_redelivered_event_has_the_same_keys_and_a_reused_replay_id_does_not()
 
 @pytest.mark.parametrize("ids", [["a0P*"], [FIRST, "a0P000*"], ["000000000000000AAA", "*"]])
 def test_a_wildcard_asks_for_a_sweep_from_that_moment(ids: list[str]) -> None:
-    assert read(event(recordIds=ids)) == Reading(sweep={"Patient__c": NOON})
+    assert read(event(recordIds=ids)) == Reading(at=NOON, sweep={"Patient__c": NOON})
 
 
 @pytest.mark.parametrize("ids", [[], [FIRST], None])
 def test_an_overflow_asks_for_a_sweep_whatever_ids_it_has(ids: list[str] | None) -> None:
-    assert read(event(changeType="GAP_OVERFLOW", recordIds=ids)) == Reading(sweep={"Patient__c": NOON})
+    assert read(event(changeType="GAP_OVERFLOW", recordIds=ids)) == Reading(at=NOON, sweep={"Patient__c": NOON})
 
 
 @pytest.mark.parametrize("kind", list(ChangeKind))
@@ -194,7 +195,7 @@ def by_user(**header: Any) -> dict[str, Any]:
     ],
 )
 def test_our_own_write_backs_drop_out(ours: Callable[..., dict[str, Any]], fields: list[str]) -> None:
-    assert read(ours(changedFields=fields, recordIds=[FIRST, SECOND])) == Reading(own=2)
+    assert read(ours(changedFields=fields, recordIds=[FIRST, SECOND])) == Reading(at=NOON, own=2)
 
 
 @pytest.mark.parametrize("ours", [by_client, by_user])

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from listener import positions, schema
+from listener import gaps, positions, schema
 from listener.change import Ours, Source, long_id
 from listener.database import Database, Tx
 from listener.errors import Conflict, Outage
@@ -169,8 +169,8 @@ async def test_an_overflow_opens_a_gap_from_the_first_of_its_moments(way: Way) -
     later = NOON + timedelta(hours=1)
     await way.hear(batch(overflow(7001, later), overflow(7002, NOON), overflow(7003, later)))
     async with way.db.reading() as tx:
-        (gap,) = await positions.open_gaps(tx)
-    assert (gap["channel"], gap["object_name"], gap["from_at"]) == (CHANNEL, "Patient__c", NOON)
+        (gap,) = await gaps.list_gaps(tx, only_open=True)
+    assert (gap.channel, gap.object_name, gap.from_at) == (CHANNEL, "Patient__c", NOON)
     assert (await rows(way.db), await way.position()) == ([], "7003")
 
 
@@ -180,22 +180,31 @@ async def test_a_gap_event_with_ids_is_a_change_of_any_field(way: Way) -> None:
     assert (change["kind"], change["fields"]) == ("UPDATE", [])
 
 
-async def test_a_lost_position_opens_a_gap_from_the_last_event_till_now(way: Way) -> None:
+async def test_a_lost_position_opens_a_gap_from_the_last_event_by_its_own_time(way: Way) -> None:
     await way.hear(batch(event(7001, 1)))
-    (before,) = await rows(way.db, schema.stream)
-    await way.hear(PositionLost(channel=CHANNEL, replay_id="7001", reason="the org forgot it"))
+    for _ in range(2):  # a process that is started again loses it again
+        await way.hear(PositionLost(channel=CHANNEL, replay_id="7001", reason="the org forgot it"))
     async with way.db.reading() as tx:
-        (gap,) = await positions.open_gaps(tx)
-    assert (gap["from_at"], gap["reason"], gap["object_name"]) == (before["moved_at"], "the org forgot it", None)
-    assert abs(gap["to_at"] - datetime.now(UTC)) < timedelta(seconds=30)
+        (gap,) = await gaps.list_gaps(tx, only_open=True)
+    assert (gap.from_at, gap.reason, gap.object_name) == (NOON, "the org forgot it", None)
     assert await way.position() == "7001"
 
 
 async def test_a_position_lost_before_any_event_opens_a_gap_without_a_beginning(way: Way) -> None:
     await way.hear(PositionLost(channel=CHANNEL, replay_id="7001", reason="the org forgot it"))
     async with way.db.reading() as tx:
-        (gap,) = await positions.open_gaps(tx)
-    assert gap["from_at"] is None
+        (gap,) = await gaps.list_gaps(tx, only_open=True)
+    assert gap.from_at is None
+
+
+async def test_what_cannot_be_read_says_no_time_and_an_old_event_that_comes_late_says_its_own(way: Way) -> None:
+    old = int((NOON - timedelta(days=2)).timestamp() * 1000)
+    for messages in ((event(7001, 1), MALFORMED[0]), (event(7003, 3, commitTimestamp=old), MALFORMED[3])):
+        await way.hear(batch(*messages))
+    async with way.db.reading() as tx:
+        standing = await positions.standing(tx, CHANNEL)
+    assert standing is not None
+    assert standing.event_at == NOON - timedelta(days=2)
 
 
 async def test_a_long_list_of_records_in_one_event_is_kept_whole(way: Way) -> None:

@@ -1,19 +1,18 @@
-"""How far each channel was heard, which gaps are open, and that a dead letter holds the shape and no value."""
+"""How far each channel was heard and swept, how it began, and that a dead letter holds the shape and no value."""
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener import positions, schema
+from listener import gaps, positions, schema
 from listener.database import Database
-from listener.positions import Position, shape_of
-from tests.outbox_rows import CHANNEL, NOON, now, rows
+from listener.positions import Position, Standing, shape_of
+from tests.outbox_rows import CHANNEL, HOUR, NOON, rows
 
 CANARY = "Zebulon-Canary"
 
@@ -27,8 +26,7 @@ async def move(db: Database, **fields: Any) -> None:
 async def test_a_channel_never_heard_has_no_position(db: Database) -> None:
     async with db.reading() as tx:
         assert await positions.replay_id(tx, CHANNEL) is None
-        assert await positions.heard_until(tx, CHANNEL) is None
-        assert await positions.swept_until(tx, CHANNEL) is None
+        assert await positions.standing(tx, CHANNEL) is None
 
 
 async def test_each_channel_has_its_own_position_and_the_last_to_arrive_counts(db: Database) -> None:
@@ -44,63 +42,75 @@ async def test_each_channel_has_its_own_position_and_the_last_to_arrive_counts(d
     ]
 
 
-async def test_a_sign_of_life_moves_no_position(db: Database) -> None:
-    await move(db)
-    (before,) = await rows(db, schema.stream)
-    async with db.writing() as tx:
-        await positions.heard(tx, CHANNEL)
-    (after,) = await rows(db, schema.stream)
-    assert after == before | {"heard_at": after["heard_at"]}
-    assert after["heard_at"] >= before["heard_at"]
+async def standing(db: Database, channel: str = CHANNEL) -> Standing:
+    """How a channel stands that there is."""
+    async with db.reading() as tx:
+        found = await positions.standing(tx, channel)
+    assert found is not None
+    return found
 
 
-async def test_a_channel_may_have_been_missed_since_its_last_event(db: Database) -> None:
-    """A sign of life alone does not prove that events would have come: their position is what counts."""
-    async with db.writing() as tx:
-        await positions.heard(tx, CHANNEL)
-    async with db.reading() as tx:
-        first = await positions.heard_until(tx, CHANNEL)
-    assert first is not None
+async def test_the_moment_of_the_last_event_stays_where_a_batch_does_not_say_one(db: Database) -> None:
+    await move(db, at=NOON)
+    await move(db, replay_id="7002")
+    found = await standing(db)
+    assert (found.replay_id, found.event_at) == ("7002", NOON)
+
+
+async def test_an_echo_is_put_down_and_the_next_batch_without_one_leaves_it(db: Database) -> None:
+    await move(db, echoed=True)
+    echo_at = (await standing(db)).echo_at
+    assert echo_at is not None
     await move(db)
-    (stream,) = await rows(db, schema.stream)
+    assert (await standing(db)).echo_at == echo_at
+
+
+async def test_a_first_start_with_all_that_is_kept_is_a_gap_from_the_beginning(db: Database) -> None:
     async with db.writing() as tx:
-        await positions.heard(tx, CHANNEL)
+        assert await positions.begin(tx, CHANNEL, start="retained", at=NOON)
+        assert not await positions.begin(tx, CHANNEL, start="now", at=NOON)
     async with db.reading() as tx:
-        assert await positions.heard_until(tx, CHANNEL) == stream["moved_at"]
+        (gap,) = await gaps.list_gaps(tx, only_open=True)
+    assert (gap.reason, gap.from_at, gap.to_at) == (positions.FIRST_START, None, NOON)
+    found = await standing(db)
+    assert (found.began, found.start, found.covers_from, found.swept_until) == (True, "retained", None, None)
+
+
+async def test_a_first_start_with_what_is_new_is_no_gap_and_covers_what_comes(db: Database) -> None:
+    async with db.writing() as tx:
+        assert await positions.begin(tx, CHANNEL, start="now", at=NOON)
+    assert await rows(db, schema.gap) == []
+    found = await standing(db)
+    assert (found.start, found.covers_from, found.swept_until) == ("now", NOON, NOON)
+
+
+async def test_a_channel_that_was_heard_before_there_was_a_choice_is_not_begun_again(db: Database) -> None:
+    await move(db)
+    async with db.writing() as tx:
+        assert not await positions.begin(tx, CHANNEL, start="retained", at=NOON)
+    assert await rows(db, schema.gap) == []
 
 
 async def test_a_sweep_puts_down_how_far_it_came_and_moves_nothing_else(db: Database) -> None:
     await move(db, own=4)
-    for until in (NOON, NOON + timedelta(hours=1)):
+    for until, missed, done in ((NOON, 2, False), (NOON + HOUR, 1, False), (NOON - HOUR, 0, False)):
         async with db.writing() as tx:
-            await positions.sweep_done(tx, CHANNEL, until)
-        async with db.reading() as tx:
-            assert await positions.swept_until(tx, CHANNEL) == until
-            assert await positions.replay_id(tx, CHANNEL) == "7001"
+            await positions.swept(tx, CHANNEL, until, missed=missed, done=done)
+    found = await standing(db)
+    assert (found.swept_until, found.missed, found.swept_at, found.replay_id) == (NOON + HOUR, 3, None, "7001")
+    assert found.missed_at is not None
     async with db.writing() as tx:
-        await positions.sweep_done(tx, "/data/Never", NOON)
-    async with db.reading() as tx:
-        assert await positions.replay_id(tx, "/data/Never") is None
+        await positions.swept(tx, CHANNEL, NOON + 2 * HOUR, missed=0, done=True)
+    found = await standing(db)
+    assert (found.swept_until, found.missed) == (NOON + 2 * HOUR, 3)
+    assert found.swept_at is not None
 
 
-async def test_a_gap_stays_open_until_it_is_closed_with_what_was_found(db: Database) -> None:
+async def test_a_channel_that_was_never_heard_may_be_swept(db: Database) -> None:
     async with db.writing() as tx:
-        first = await positions.open_gap(tx, CHANNEL, reason="down", object_name=None, since=None, until=NOON)
-        second = await positions.open_gap(
-            tx, CHANNEL, reason="overflow", object_name="Patient__c", since=NOON, until=None
-        )
-    async with db.reading() as tx:
-        assert [(gap["id"], gap["reason"], gap["from_at"]) for gap in await positions.open_gaps(tx)] == [
-            (first, "down", None),
-            (second, "overflow", NOON),
-        ]
-    async with db.writing() as tx:
-        await positions.close_gap(tx, first, changed=9, enqueued=2, deleted=1)
-    async with db.reading() as tx:
-        assert [gap["id"] for gap in await positions.open_gaps(tx)] == [second]
-    closed, _ = await rows(db, schema.gap)
-    assert (closed["changed"], closed["enqueued"], closed["deleted"]) == (9, 2, 1)
-    assert closed["opened_at"] <= closed["closed_at"] <= await now(db)
+        await positions.swept(tx, "/data/Never", NOON, missed=1, done=True)
+    found = await standing(db, "/data/Never")
+    assert (found.replay_id, found.missed, found.began) == (None, 1, False)
 
 
 async def test_a_dead_letter_keeps_the_shape_and_no_value(db: Database) -> None:

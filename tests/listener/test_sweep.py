@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from listener import positions, schema
+from listener import gaps, positions, schema
 from listener.change import ChangeKind, Ours, RecordId, Source
 from listener.database import Database
 from listener.entry import ParkedReason
 from listener.errors import Outage
 from listener.listen import Intake
 from listener.org import Touched
-from listener.sweep import Swept, sweep
+from listener.sweep import BEGINNING, OVERLAP, Swept, sweep
 from tests.fake_org import FakeOrg
 from tests.outbox_rows import (
     CHANNEL,
@@ -30,50 +30,66 @@ from tests.outbox_rows import (
 )
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+P, READY = "Patient__c", "Ready_for_Fusion__c = true"
+
+
+class Standing(FakeOrg):
+    """An org whose clock is ahead of the last write to it by `later`."""
+
+    later = MINUTE
+
+    async def now(self) -> datetime:
+        return await super().now() + self.later
 
 
 @dataclass
 class Sweeper:
-    """An org whose clock is `at`, and sweeps of it at that time."""
+    """An org whose clock is `at`, and sweeps of it some time later by its own clock."""
 
     db: Database
     at: datetime
-    org: FakeOrg = field(init=False)
+    org: Standing = field(init=False)
     woken: int = 0
 
     def __post_init__(self) -> None:
-        self.org = FakeOrg(clock=lambda: self.at)
+        self.org = Standing(clock=lambda: self.at)
 
     def _wake(self) -> None:
         self.woken += 1
 
-    async def sweep(self, *, org: Any = None, later: timedelta = MINUTE) -> Swept:
-        intake = Intake(
+    @property
+    def intake(self) -> Intake:
+        return Intake(
             db=self.db,
             ours=Ours(user_id=None, client="fusion-sync", fields=frozenset()),
-            watched=frozenset({"Patient__c"}),
+            watched=frozenset({P}),
             settle=NO_TIME,
             wake=self._wake,
         )
-        where = "Ready_for_Fusion__c = true"
-        return await sweep(org or self.org, intake, channel=CHANNEL, where=where, now=self.at + later)
+
+    async def sweep(self, *, org: Standing | None = None, later: timedelta = MINUTE) -> Swept:
+        org = org or self.org
+        org.later = later
+        return await sweep(org, self.intake, object_name=P, channel=CHANNEL, where=READY)
 
     async def gap(self, since: datetime | None, *, channel: str = CHANNEL) -> int:
         async with self.db.writing() as tx:
-            return await positions.open_gap(tx, channel, reason="away", object_name=None, since=since, until=self.at)
+            return await gaps.open_gap(tx, channel, reason="away", object_name=None, since=since, until=self.at)
 
     async def swept_until(self) -> datetime | None:
         async with self.db.reading() as tx:
-            return await positions.swept_until(tx, CHANNEL)
+            standing = await positions.standing(tx, CHANNEL)
+        return standing.swept_until if standing else None
 
     async def swept_already(self, until: datetime) -> None:
         async with self.db.writing() as tx:
-            await positions.sweep_done(tx, CHANNEL, until)
+            await positions.swept(tx, CHANNEL, until, missed=0, done=True)
 
 
 @pytest.fixture
 async def sweeper(db: Database) -> Sweeper:
-    return Sweeper(db, (await now(db)).replace(microsecond=0))
+    """A minute ago, so that the org's clock at a sweep is as the database's, unless a test says otherwise."""
+    return Sweeper(db, (await now(db)).replace(microsecond=0) - MINUTE)
 
 
 async def found_by_sweeps(db: Database) -> list[RecordId]:
@@ -84,7 +100,7 @@ async def test_what_the_stream_missed_is_found_and_only_that(sweeper: Sweeper) -
     heard, missed = sweeper.org.create({}), sweeper.org.create({})
     await arrive(sweeper.db, a_change(record_id=heard, changed_at=sweeper.at))
     done = await sweeper.sweep()
-    assert (done.seen, done.missed, done.deleted) == (2, 1, 0)
+    assert (done.changed, done.missed, done.deleted) == (2, 1, 0)
     assert await found_by_sweeps(sweeper.db) == [missed]
     (row,) = [row for row in await rows(sweeper.db) if row["record_id"] == missed]
     assert (row["state"], row["priority"], row["changed_at"]) == ("PENDING", 20, sweeper.at)
@@ -129,7 +145,7 @@ async def test_the_first_sweep_looks_back_a_little_and_the_next_begin_before_the
 async def test_what_is_older_than_the_span_is_left_alone(sweeper: Sweeper) -> None:
     sweeper.org.create({})
     sweeper.at += HOUR
-    assert (await sweeper.sweep()).seen == 0
+    assert (await sweeper.sweep()).changed == 0
 
 
 async def test_a_deleted_record_is_told_as_such(sweeper: Sweeper) -> None:
@@ -138,7 +154,7 @@ async def test_a_deleted_record_is_told_as_such(sweeper: Sweeper) -> None:
     sweeper.at += MINUTE
     sweeper.org.delete(record_id)
     done = await sweeper.sweep()
-    assert (done.missed, done.deleted) == (1, 1)
+    assert (done.changed, done.missed, done.deleted) == (0, 0, 1)
     assert [one["kind"] for one in await rows(sweeper.db, schema.change)] == [ChangeKind.UPDATE, ChangeKind.DELETE]
 
 
@@ -150,7 +166,9 @@ async def worked(sweeper: Sweeper, **result: Any) -> RecordId:
     record_id = sweeper.org.create({})
     await arrive(sweeper.db, a_change(record_id=record_id, changed_at=sweeper.at))
     await settle(sweeper.db, await claimed(sweeper.db), **result)
-    sweeper.at = (await now(sweeper.db)) + timedelta(seconds=0.5)
+    async with sweeper.db.writing() as tx:
+        ago = {"started_at": sweeper.at, "ended_at": sweeper.at + SECOND}
+        await tx.execute(schema.attempt.update().values(ago))
     sweeper.org.edit(record_id, {"Fusion_Sync_Status__c": "Synced"})
     return record_id
 
@@ -171,9 +189,9 @@ async def test_our_own_write_back_is_not_seen_as_a_change(sweeper: Sweeper, resu
 async def test_an_edit_after_our_write_back_is_found(sweeper: Sweeper) -> None:
     record_id = await worked(sweeper)
     await long_ago(sweeper.db)
-    sweeper.at += 5 * SECOND
+    sweeper.at += 7 * SECOND
     sweeper.org.edit(record_id, {"First_Name__c": "Mia"})
-    assert (await sweeper.sweep()).missed == 1
+    assert (await sweeper.sweep(later=53 * SECOND)).missed == 1
 
 
 async def test_an_edit_before_our_write_back_began_is_found(sweeper: Sweeper) -> None:
@@ -181,7 +199,7 @@ async def test_an_edit_before_our_write_back_began_is_found(sweeper: Sweeper) ->
     await long_ago(sweeper.db)
     sweeper.at -= 10 * SECOND
     sweeper.org.edit(record_id, {"First_Name__c": "Mia"})
-    assert (await sweeper.sweep(later=MINUTE)).missed == 1
+    assert (await sweeper.sweep(later=70 * SECOND)).missed == 1
 
 
 async def test_in_a_gap_an_edit_may_hide_under_our_write_back_so_it_is_looked_at_again(sweeper: Sweeper) -> None:
@@ -204,16 +222,19 @@ async def test_a_gap_is_swept_from_its_beginning_and_closed_with_what_was_found(
     sweeper.at += 5 * HOUR
     gap_id = await sweeper.gap(sweeper.at - 5 * HOUR)
     done = await sweeper.sweep()
-    assert (done.since, done.missed) == (sweeper.at - 5 * HOUR - 10 * MINUTE, 2)
+    assert (done.since, done.missed, done.gaps) == (sweeper.at - 5 * HOUR - 10 * MINUTE, 1, 1)
     (gap,) = await rows(sweeper.db, schema.gap)
-    assert (gap["id"], gap["changed"], gap["enqueued"], gap["deleted"]) == (gap_id, 3, 2, 1)
+    assert (gap["id"], gap["changed"], gap["enqueued"], gap["deleted"]) == (gap_id, 2, 1, 1)
     assert gap["closed_at"] is not None
 
 
-async def test_a_gap_without_a_beginning_is_swept_as_far_back_as_events_are_kept(sweeper: Sweeper) -> None:
+async def test_a_gap_without_a_beginning_is_swept_from_the_beginning_of_time(sweeper: Sweeper) -> None:
+    old = sweeper.org.create({})
+    sweeper.at += timedelta(days=4000)
     await sweeper.gap(None)
-    done = await sweeper.sweep(later=NO_TIME)
-    assert done.since == sweeper.at - timedelta(hours=72, minutes=10)
+    done = await sweeper.sweep()
+    assert (done.since, done.missed) == (BEGINNING, 1)
+    assert await found_by_sweeps(sweeper.db) == [old]
 
 
 async def test_another_channels_gap_stays_open(sweeper: Sweeper) -> None:
@@ -224,19 +245,19 @@ async def test_another_channels_gap_stays_open(sweeper: Sweeper) -> None:
 
 
 async def test_a_gap_that_opens_during_the_sweep_stays_open(sweeper: Sweeper) -> None:
-    class Opening(FakeOrg):
+    class Opening(Standing):
         async def changed_since(self, *_args: Any, **_kwargs: Any) -> AsyncIterator[Touched]:
             await sweeper.gap(sweeper.at)
             nothing: list[Touched] = []
             for one in nothing:
                 yield one
 
-    await sweeper.sweep(org=Opening())
+    await sweeper.sweep(org=Opening(clock=lambda: sweeper.at))
     assert [gap["closed_at"] for gap in await rows(sweeper.db, schema.gap)] == [None]
 
 
 async def test_a_sweep_that_breaks_off_is_begun_again_where_it_was_and_finds_nothing_twice(sweeper: Sweeper) -> None:
-    class BreaksOff(FakeOrg):
+    class BreaksOff(Standing):
         left = 501
 
         async def changed_since(self, *args: Any, **kwargs: Any) -> AsyncIterator[Touched]:
@@ -253,12 +274,13 @@ async def test_a_sweep_that_breaks_off_is_begun_again_where_it_was_and_finds_not
     await sweeper.gap(before)
     with pytest.raises(Outage):
         await sweeper.sweep(org=org)
-    assert await sweeper.swept_until() == before
     assert [gap["closed_at"] for gap in await rows(sweeper.db, schema.gap)] == [None]
     kept = len(await found_by_sweeps(sweeper.db))
     assert kept == 500
 
     done = await sweeper.sweep(org=org)
-    assert done.missed == 120
+    assert (done.missed, done.since) == (120, sweeper.at - OVERLAP)  # the gap is gone on with where it was
+    (gap,) = await rows(sweeper.db, schema.gap)
+    assert gap["enqueued"] == 620
     assert sorted(await found_by_sweeps(sweeper.db)) == sorted(ids)
     assert await sweeper.swept_until() == done.until

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, func, insert, select, update
 
-from listener import positions, schema, upkeep
+from listener import gaps, positions, schema, upkeep
 from listener.database import Database
 from listener.entry import ParkedReason, State
 from listener.upkeep import SHORTEST, Purged, purge
@@ -114,9 +114,9 @@ async def test_links_and_what_people_did_stay(db: Database) -> None:
 async def test_closed_gaps_and_dead_letters_go_by_age_and_open_gaps_stay(db: Database) -> None:
     async with db.writing() as tx:
         for closed in (True, True, False):
-            gap = await positions.open_gap(tx, CHANNEL, reason="lost", object_name=None, since=None, until=None)
+            gap = await gaps.open_gap(tx, CHANNEL, reason="lost", object_name=None, since=None, until=None)
             if closed:
-                await positions.close_gap(tx, gap, changed=0, enqueued=0, deleted=0)
+                await gaps.close_gap(tx, gap)
         for _ in range(2):
             await positions.bury(tx, CHANNEL, {}, replay_id=None, reason="no header")
         past = func.db_after(-(MONTH * 2).total_seconds())

@@ -1,0 +1,208 @@
+"""What a listening process does: it keeps all that the stream tells, and sees to it that nothing is missing.
+
+The stream is one of three. Sweeps find what it missed, and the nightly comparison what a sweep cannot see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from fusion.scheduler import Chore, Scheduler
+from fusion.settings import SyncSettings
+from listener import alarms, gaps, positions
+from listener.alarms import Expected
+from listener.change import Heartbeat, long_id
+from listener.errors import Conflict, EntryError, Outage
+from listener.listen import Intake, listen
+from listener.login import Login
+from listener.org import Org
+from listener.positions import Standing
+from listener.reconcile import reconcile
+from listener.settings import SalesforceSettings
+from listener.stream import NEW, RETAINED, StreamHealth, events
+from listener.sweep import sweep
+
+log = structlog.get_logger()
+
+_WATCH = timedelta(minutes=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Capture:
+    """One channel, listened to. `ready`: the SOQL condition of a record that is ours to sync.
+
+    `pulses` shows what the stream does; `_told` are the alarms that were logged and are not over.
+    """
+
+    intake: Intake
+    org: Org
+    login: Login
+    salesforce: SalesforceSettings
+    sync: SyncSettings
+    object_name: str
+    ready: str
+    stopping: asyncio.Event
+    pulses: MutableMapping[str, Any]
+    _told: set[str] = field(default_factory=set)
+    _end_session: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended_at: datetime | None = None
+
+    async def run(self, scheduler: Scheduler) -> None:
+        """Listen until `stopping` is set, with all chores beside it. Raises `SetupError`."""
+        if not await self._begin():
+            return
+        for chore in self.chores():
+            scheduler.add(chore)
+        health = StreamHealth()
+        self.pulses["stream"] = health
+        while not self.stopping.is_set():
+            self._end_session = asyncio.Event()
+            stop = asyncio.create_task(self._stop_with_us(self._end_session))
+            try:
+                await listen(
+                    events(
+                        self.login,
+                        self.salesforce,
+                        position=self._position,
+                        health=health,
+                        stopping=self._end_session,
+                    ),
+                    self.intake,
+                )
+            finally:
+                stop.cancel()
+
+    def chores(self) -> list[Chore]:
+        """What is done beside the stream, and how often it is looked whether it is due."""
+        chores = [
+            Chore(name="sweep", every=timedelta(minutes=self.sync.sweep_minutes), run=self._sweep),
+            Chore(name="reconcile", every=timedelta(minutes=10), run=self._reconcile),
+            Chore(name="watch", every=_WATCH, run=self._watch),
+        ]
+        if self.sync.heartbeat is not None:
+            chores.append(Chore(name="heartbeat", every=_WATCH, run=self._heartbeat))
+        return chores
+
+    async def _stop_with_us(self, session: asyncio.Event) -> None:
+        await self.stopping.wait()
+        session.set()
+
+    async def _begin(self) -> bool:
+        """Put down how the very first start was meant; False if we are stopped before Salesforce tells the time."""
+        channel, pause = self.salesforce.channel, 1.0
+        while not self.stopping.is_set():
+            try:
+                standing = await self._standing()
+                if standing is None or not standing.began:
+                    at = await self.org.now()
+                    async with self.intake.db.writing() as tx:
+                        await positions.begin(tx, channel, start=self.sync.start, at=at)
+                    log.info("first start", channel=channel, start=self.sync.start, since=at)
+                elif standing.start not in (None, self.sync.start):
+                    log.info("went on where it was; how to start is for the first start", start=standing.start)
+            except (Outage, Conflict, EntryError) as error:
+                log.warning("cannot begin yet", why=str(error), hint=error.hint, seconds=pause)
+            else:
+                return True
+            try:
+                await asyncio.wait_for(self.stopping.wait(), pause)
+            except TimeoutError:
+                pause = min(60.0, pause * 2)
+        return False
+
+    async def _standing(self) -> Standing | None:
+        async with self.intake.db.reading() as tx:
+            return await positions.standing(tx, self.salesforce.channel)
+
+    async def _position(self) -> str:
+        """The committed one. Before the first event it is as at the first start, and sweeps cover what is between."""
+        standing = await self._standing()
+        if standing is not None and standing.replay_id is not None:
+            return standing.replay_id
+        return NEW if standing is not None and standing.start == "now" else RETAINED
+
+    async def _sweep(self) -> None:
+        await sweep(
+            self.org, self.intake, object_name=self.object_name, channel=self.salesforce.channel, where=self.ready
+        )
+
+    async def _reconcile(self) -> None:
+        standing = await self._standing()
+        if standing is None or not due_tonight(
+            datetime.now(UTC).astimezone(), standing.compared_at, self.sync.reconcile_hour
+        ):
+            return
+        await reconcile(
+            self.org, self.intake, object_name=self.object_name, channel=self.salesforce.channel, where=self.ready
+        )
+
+    async def _watch(self) -> None:
+        """Log each alarm once while it lasts, and its end."""
+        channel = self.salesforce.channel
+        async with self.intake.db.reading() as tx:
+            standing = await positions.standing(tx, channel)
+            open_gaps = await gaps.list_gaps(tx, channel=channel, only_open=True)
+        found = alarms.alarms(standing, open_gaps, expected(self.sync)) if standing else []
+        for alarm in found:
+            if alarm.code not in self._told:
+                log.warning("alarm", channel=channel, code=alarm.code, why=alarm.said, hint=alarm.move)
+        for code in sorted(self._told - {alarm.code for alarm in found}):
+            log.info("alarm is over", channel=channel, code=code)
+        self._told = {alarm.code for alarm in found}
+
+    async def _heartbeat(self) -> None:
+        """Set off the next beat when the last has come back; end the session that has not brought it in time."""
+        beat, within, channel = heartbeat_of(self.sync), self._patience, self.salesforce.channel
+        standing = await self._standing()
+        if beat is None or standing is None:
+            return
+        if alarms.echo_is_missing(standing, within):
+            if self._ended_at is not None and standing.now - self._ended_at < within:
+                return
+            # What waits for an answer stays the beat that was not answered, or the alarm would be over.
+            log.warning("heartbeat did not come back", channel=channel, record=beat.record_id)
+            self._ended_at = standing.now
+            self._end_session.set()
+        elif standing.beat_at is not None and standing.now - standing.beat_at < within:
+            return
+        else:
+            async with self.intake.db.writing() as tx:
+                await positions.beat(tx, channel)
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+        refused = (await self.org.update(beat.object_name, {beat.record_id: {beat.field: moment}}))[beat.record_id]
+        if refused is not None:
+            log.warning("heartbeat was refused", record=beat.record_id, code=refused.code)
+
+    @property
+    def _patience(self) -> timedelta:
+        return timedelta(minutes=self.sync.heartbeat_minutes)
+
+
+def heartbeat_of(sync: SyncSettings) -> Heartbeat | None:
+    """What `FUSION_SYNC_HEARTBEAT` names."""
+    if sync.heartbeat is None:
+        return None
+    object_name, record_id, name = sync.heartbeat.split("/")
+    return Heartbeat(object_name=object_name, record_id=long_id(record_id), field=name)
+
+
+def expected(sync: SyncSettings) -> Expected:
+    """How often things should happen, by the settings."""
+    echo = timedelta(minutes=sync.heartbeat_minutes) if sync.heartbeat else None
+    return Expected(sweep=timedelta(minutes=sync.sweep_minutes), echo=echo)
+
+
+def due_tonight(now: datetime, last: datetime | None, hour: int) -> bool:
+    """Whether that hour of the day has come, in `now`'s zone, since the last time; at once if there was none."""
+    if last is None:
+        return True
+    come = now.replace(hour=hour, minute=0, second=0, microsecond=0)
+    if come > now:
+        come -= timedelta(days=1)
+    return last < come
