@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from fusion import chromium, leftovers
-from fusion.capture import Capture, heartbeat_of
+from fusion.capture import Capture
 from fusion.drain import drain
 from fusion.lease import LeaseTimes
 from fusion.mapping import RecordMapping, load_mapping
@@ -139,7 +139,7 @@ async def _open(parts: _Parts, roles: frozenset[Role]) -> None:
 
 async def _serve(parts: _Parts) -> None:
     sync = parts.settings.sync
-    runner = web.AppRunner(health.app(parts.db, pulse=lambda: parts.pulses), access_log=None)
+    runner = web.AppRunner(health.app(parts.db, pulse=lambda: parts.pulses, expected=sync.expected), access_log=None)
     await runner.setup()
     parts.stack.push_async_callback(runner.cleanup)
     try:
@@ -206,7 +206,7 @@ async def _listen(parts: _Parts, login: Login) -> None:
     own = frozenset(parts.mapping.own.names())
     intake = Intake(
         db=parts.db,
-        ours=Ours(user_id=user_id, client=CLIENT, fields=own, heartbeat=heartbeat_of(sync)),
+        ours=Ours(user_id=user_id, client=CLIENT, fields=own, heartbeat=sync.heartbeat_record),
         watched=frozenset({parts.mapping.object_name}),
         settle=timedelta(seconds=sync.settle_seconds),
         wake=lambda: parts.scheduler.wake("drain"),

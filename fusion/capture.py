@@ -16,8 +16,6 @@ import structlog
 from fusion.scheduler import Chore, Scheduler
 from fusion.settings import SyncSettings
 from listener import alarms, gaps, positions
-from listener.alarms import Expected
-from listener.change import Heartbeat, long_id
 from listener.errors import Conflict, EntryError, Outage
 from listener.listen import Intake, listen
 from listener.login import Login
@@ -148,7 +146,7 @@ class Capture:
         async with self.intake.db.reading() as tx:
             standing = await positions.standing(tx, channel)
             open_gaps = await gaps.list_gaps(tx, channel=channel, only_open=True)
-        found = alarms.alarms(standing, open_gaps, expected(self.sync)) if standing else []
+        found = alarms.alarms(standing, open_gaps, self.sync.expected) if standing else []
         for alarm in found:
             if alarm.code not in self._told:
                 log.warning("alarm", channel=channel, code=alarm.code, why=alarm.said, hint=alarm.move)
@@ -158,7 +156,7 @@ class Capture:
 
     async def _heartbeat(self) -> None:
         """Set off the next beat when the last has come back; end the session that has not brought it in time."""
-        beat, within, channel = heartbeat_of(self.sync), self._patience, self.salesforce.channel
+        beat, within, channel = self.sync.heartbeat_record, self._patience, self.salesforce.channel
         standing = await self._standing()
         if beat is None or standing is None:
             return
@@ -182,20 +180,6 @@ class Capture:
     @property
     def _patience(self) -> timedelta:
         return timedelta(minutes=self.sync.heartbeat_minutes)
-
-
-def heartbeat_of(sync: SyncSettings) -> Heartbeat | None:
-    """What `FUSION_SYNC_HEARTBEAT` names."""
-    if sync.heartbeat is None:
-        return None
-    object_name, record_id, name = sync.heartbeat.split("/")
-    return Heartbeat(object_name=object_name, record_id=long_id(record_id), field=name)
-
-
-def expected(sync: SyncSettings) -> Expected:
-    """How often things should happen, by the settings."""
-    echo = timedelta(minutes=sync.heartbeat_minutes) if sync.heartbeat else None
-    return Expected(sweep=timedelta(minutes=sync.sweep_minutes), echo=echo)
 
 
 def due_tonight(now: datetime, last: datetime | None, hour: int) -> bool:

@@ -25,6 +25,7 @@ class Code(StrEnum):
     CHART_NOT_FOUND = "chart_not_found"
     IN_DOUBT = "in_doubt"
     DELETED_IN_SALESFORCE = "deleted_in_salesforce"
+    MERGED_IN_SALESFORCE = "merged_in_salesforce"
     PORTAL_CHANGED = "portal_changed"
     UNEXPECTED_PAGE = "unexpected_page"
     NOT_SAVED = "not_saved"
@@ -33,7 +34,7 @@ class Code(StrEnum):
     def sentence(self, detail: str = "") -> str:
         """What happened and who acts how, for people, at most 255 characters.
 
-        `detail` is a field's label or a kind of value, never a patient's value.
+        `detail` is a field's label, a kind of value, or ids; never a patient's value.
         """
         what = _TEXTS[self][0].format(detail=detail or "Something")
         return f"{what} {self.fix}" if len(what) + len(self.fix) < 255 else f"{what[: 253 - len(self.fix)]}… {self.fix}"
@@ -104,6 +105,11 @@ _TEXTS: dict[Code, tuple[str, str, ParkedReason]] = {
     Code.DELETED_IN_SALESFORCE: (
         "The record was deleted in Salesforce; its chart was left alone.",
         "Ops: decide what to do with the chart in the portal.",
+        ParkedReason.DELETED,
+    ),
+    Code.MERGED_IN_SALESFORCE: (
+        "The record was merged into another in Salesforce: {detail}.",
+        "Ops: decide in the portal which chart goes on, and what becomes of the other.",
         ParkedReason.DELETED,
     ),
     Code.PORTAL_CHANGED: (

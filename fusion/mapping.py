@@ -19,6 +19,11 @@ from fusion.patient import Field
 from fusion.toml_lines import line_in, line_of
 from listener.errors import SetupError
 
+MERGED_INTO = "MasterRecordId"
+"""Names the record that went on, on one that was merged away. These objects can be merged, custom ones cannot
+("SOAP API Developer Guide: merge()"); what a tool calls a merge of theirs is a delete to us."""
+_MERGEABLE = frozenset({"Account", "Case", "Contact", "Lead"})
+
 DEFAULT = Path(__file__).with_name("mapping.toml")
 
 
@@ -73,9 +78,13 @@ class RecordMapping:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """All fields to read of a record: the gate, ours, and the mapped ones; each once, `Id` not among them."""
+        """All fields to read of a record: the gate, ours, the mapped ones, and into what it was merged; each once.
+
+        `Id` is not among them.
+        """
         sources = (source for rule in self.rules.values() for source in rule.sources)
-        return tuple(dict.fromkeys((self.ready_field, *self.own.names(), *sources)))
+        merged = (MERGED_INTO,) if self.object_name in _MERGEABLE else ()
+        return tuple(dict.fromkeys((self.ready_field, *self.own.names(), *sources, *merged)))
 
     @property
     def policy(self) -> Mapping[Field, Policy]:

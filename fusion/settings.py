@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -11,6 +12,8 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from listener import environment
+from listener.alarms import Expected
+from listener.change import Heartbeat, long_id
 from listener.environment import ENV_FILE, Part, Setting
 from listener.errors import SetupError
 from listener.settings import DatabaseSettings, SalesforceSettings, WebAddress
@@ -63,7 +66,7 @@ class SyncSettings(Part):
     headed: bool = Field(default=False, description="Whether the browser shows its window")
     start: Literal["retained", "now"] = Field(
         default="retained",
-        description="Where the very first start begins: with all events that Salesforce still keeps, or with new ones",
+        description="Where the very first start begins: with all that is ready (retained), or with new changes (now)",
     )
     poll_seconds: float = Field(default=1.0, gt=0, le=60, description="How often the outbox is looked at")
     settle_seconds: float = Field(
@@ -113,6 +116,20 @@ class SyncSettings(Part):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least important lines that are shown"
     )
+
+    @property
+    def heartbeat_record(self) -> Heartbeat | None:
+        """What `FUSION_SYNC_HEARTBEAT` names."""
+        if self.heartbeat is None:
+            return None
+        object_name, record_id, name = self.heartbeat.split("/")
+        return Heartbeat(object_name=object_name, record_id=long_id(record_id), field=name)
+
+    @property
+    def expected(self) -> Expected:
+        """How often things should happen, for the alarms."""
+        echo = timedelta(minutes=self.heartbeat_minutes) if self.heartbeat else None
+        return Expected(sweep=timedelta(minutes=self.sweep_minutes), echo=echo)
 
 
 PARTS: tuple[type[Part], ...] = (SalesforceSettings, DatabaseSettings, PortalSettings, SyncSettings)

@@ -15,7 +15,7 @@ from typing import Protocol
 from fusion import identity
 from fusion.codes import Code
 from fusion.differences import differences
-from fusion.mapping import RecordMapping
+from fusion.mapping import MERGED_INTO, RecordMapping
 from fusion.matching import Decision, Match, decide, grade, plausible
 from fusion.patient import Edit, Patient, Section, Shown
 from fusion.portal import Portal, Refused
@@ -114,7 +114,7 @@ async def patient_in(record: Record | None, record_id: RecordId, doubt: Doubt, s
     doubt.open = doubt.open and link is None
     gone = record is None or record.get("IsDeleted")
     if gone and link is not None:
-        raise Refused(Code.DELETED_IN_SALESFORCE)
+        raise await _gone(record, link, sight)
     if record is None or gone or not record.get(sight.mapping.ready_field):
         if doubt.open:
             raise Refused(Code.IN_DOUBT)
@@ -125,6 +125,16 @@ async def patient_in(record: Record | None, record_id: RecordId, doubt: Doubt, s
         raise Refused(Code.DIFFERENT_PORTAL_ID)
     portal_id = link.portal_id if link else told
     return patient_from(record, sight.mapping, record_id=record_id, portal_id=portal_id, today=sight.today())
+
+
+async def _gone(record: Record | None, link: Link, sight: Sight) -> Refused:
+    """A record that had a chart: deleted, or merged into another, which may have a chart, too."""
+    survivor = record.get(MERGED_INTO) if record is not None else None
+    if not survivor:
+        return Refused(Code.DELETED_IN_SALESFORCE)
+    its = await sight.links.of_record(RecordId(survivor))
+    has = f"chart {its.portal_id}" if its else "no chart"
+    return Refused(Code.MERGED_IN_SALESFORCE, f"{survivor} has {has}, this one has chart {link.portal_id}")
 
 
 async def chart_of(patient: Patient, doubt: Doubt, sight: Sight) -> Chart | None:

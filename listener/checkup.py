@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex
 
-from listener import board, disk, gates, outbox, schema
+from listener import board, disk, gaps, gates, outbox, positions, schema
+from listener.alarms import Expected, alarms
 from listener.database import Database, Tx
 from listener.entry import State
 from listener.errors import Outage, SetupError
@@ -52,7 +54,11 @@ class Finding:
 
 
 async def examine(
-    db: Database, *, mounts: disk.Mounts = disk.mounts, free: Callable[[Path], int] = disk.free_bytes
+    db: Database,
+    *,
+    expected: Expected,
+    mounts: disk.Mounts = disk.mounts,
+    free: Callable[[Path], int] = disk.free_bytes,
 ) -> list[Finding]:
     """Every finding about the database, in the order in which one would look; never raises what it can tell."""
     findings: list[Finding] = []
@@ -65,7 +71,7 @@ async def examine(
             return findings
     # Which tables there are is asked of a file that is whole, and rights on tables where tables are.
     order = (_INTEGRITY, _SCHEMA) if db.is_sqlite else (_SCHEMA, _INTEGRITY)
-    for name, ask in (*order, _PLAN, _ROWS):
+    for name, ask in (*order, _PLAN, _ROWS, ("stream", partial(_stream, expected=expected))):
         try:
             findings += [one async for one in ask(db)]
         except SetupError as error:
@@ -178,6 +184,18 @@ async def _rows(db: Database) -> AsyncIterator[Finding]:
             yield _warning("people", told, "`fusion-sync outbox --state PARKED`")
         else:
             yield _ok("people", "Nothing waits for a person.")
+
+
+async def _stream(db: Database, *, expected: Expected) -> AsyncIterator[Finding]:
+    async with db.reading() as tx:
+        standings = await positions.standings(tx)
+        open_gaps = await gaps.list_gaps(tx, only_open=True)
+    for one in standings:
+        found = alarms(one, [gap for gap in open_gaps if gap.channel == one.channel], expected)
+        for alarm in found:
+            yield _warning("stream", alarm.said, alarm.move)
+        if not found:
+            yield _ok("stream", f"Nothing speaks against {one.channel} being heard whole.")
 
 
 _INTEGRITY, _SCHEMA, _PLAN, _ROWS = ("integrity", _sound), ("schema", _schema), ("claim", _plan), ("entries", _rows)

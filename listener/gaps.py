@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import case, func, insert, or_, select, update
+from sqlalchemy import func, insert, or_, select, update
 
 from listener.database import Tx
+from listener.errors import Conflict
 from listener.schema import gap
 
 _NOW = func.db_now()
@@ -78,21 +79,28 @@ async def list_gaps(
 
 
 async def sweep_came_to(
-    tx: Tx, gap_id: int, *, until: datetime | None = None, changed: int = 0, enqueued: int = 0, deleted: int = 0
+    tx: Tx,
+    gap_id: int,
+    *,
+    before: datetime | None,
+    until: datetime,
+    changed: int = 0,
+    enqueued: int = 0,
+    deleted: int = 0,
 ) -> None:
-    """Put down how far a sweep has come, and add what it found on the way."""
-    reached = {} if until is None else {"swept_until": until}
+    """Put down how far a sweep has come, and add what it found on the way since `before`.
+
+    Raises `Conflict` where another sweep has been there meanwhile: else the same records would count twice.
+    """
     counts = {"changed": changed, "enqueued": enqueued, "deleted": deleted}
     added = {name: func.coalesce(gap.c[name], 0) + number for name, number in counts.items()}
-    await tx.execute(update(gap).where(gap.c.id == gap_id).values(**reached, **added))
+    where = (gap.c.id == gap_id, gap.c.closed_at.is_(None), gap.c.swept_until.is_not_distinct_from(before))
+    if (await tx.execute(update(gap).where(*where).values(swept_until=until, **added))).rowcount != 1:
+        raise Conflict("another sweep is at work", hint="let that one come to its end")
 
 
 async def close_gap(tx: Tx, gap_id: int, *, until: datetime | None = None, note: str | None = None) -> None:
     """Put down that a gap was swept to its end; its counts are what was added on the way."""
-    end = (
-        {}
-        if until is None
-        else {"swept_until": until, "to_at": case((gap.c.to_at.is_(None), until), else_=gap.c.to_at)}
-    )
     counts = {name: func.coalesce(gap.c[name], 0) for name in ("changed", "enqueued", "deleted")}
+    end = {} if until is None else {"swept_until": until, "to_at": func.coalesce(gap.c.to_at, until)}
     await tx.execute(update(gap).where(gap.c.id == gap_id).values(closed_at=_NOW, note=note, **end, **counts))

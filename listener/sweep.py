@@ -8,7 +8,7 @@ with by the next one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -73,6 +73,7 @@ async def sweep(
         ahead = at - await positions.now(tx)
     last = (standing.swept_until if standing else None) or at
     starts = {gap.id: _start(gap, overlap) for gap in open_gaps}
+    reached = {gap.id: gap.swept_until for gap in open_gaps}
     done = Swept(since=min([last - overlap, *starts.values()]), until=until, gaps=len(open_gaps))
 
     async for page in pages(org.changed_since(object_name, done.since, until, where=where)):
@@ -80,14 +81,15 @@ async def sweep(
             found = await _compare(tx, page, trust_own=not open_gaps, ahead=ahead)
             await _keep(tx, object_name, page, found, intake)
             for gap in open_gaps:
-                await _count(tx, gap.id, [one for one in page if one.modified_at >= starts[gap.id]], found)
+                await _count(tx, gap, [one for one in page if one.modified_at >= starts[gap.id]], found, reached)
             number = len(found.missed) + len(found.deleted)
             await positions.swept(tx, channel, page[-1].modified_at, missed=number, done=False)
+        reached |= {gap.id: page[-1].modified_at for gap in open_gaps if page[-1].modified_at >= starts[gap.id]}
         done = _plus(done, found)
     for gap in open_gaps:
         # From its beginning, also where the records are gone on with in the middle.
         whole = (_start(replace(gap, swept_until=None), overlap), until)
-        gone = await _deletes(org, intake, gap, object_name=object_name, span=whole)
+        gone = await _deletes(org, intake, gap.id, reached[gap.id], object_name=object_name, span=whole)
         done = replace(done, deleted=done.deleted + gone)
     async with intake.db.writing() as tx:
         for gap in open_gaps:
@@ -141,14 +143,17 @@ async def _keep(tx: Tx, object_name: str, page: Sequence[Touched], found: _Found
     await outbox.append(tx, changes, None, settle=intake.settle)
 
 
-async def _count(tx: Tx, gap_id: int, page: Sequence[Touched], found: _Found) -> None:
+async def _count(
+    tx: Tx, gap: Gap, page: Sequence[Touched], found: _Found, reached: Mapping[int, datetime | None]
+) -> None:
     """Add to the gap what of the page lies in it."""
     if page:
         ids = {one.record_id for one in page}
         live = {one.record_id for one in page if not one.deleted}
         await gaps.sweep_came_to(
             tx,
-            gap_id,
+            gap.id,
+            before=reached[gap.id],
             until=page[-1].modified_at,
             changed=len(live),
             enqueued=len(found.missed & ids),
@@ -156,7 +161,15 @@ async def _count(tx: Tx, gap_id: int, page: Sequence[Touched], found: _Found) ->
         )
 
 
-async def _deletes(org: Org, intake: Intake, gap: Gap, *, object_name: str, span: tuple[datetime, datetime]) -> int:
+async def _deletes(
+    org: Org,
+    intake: Intake,
+    gap_id: int,
+    reached: datetime | None,
+    *,
+    object_name: str,
+    span: tuple[datetime, datetime],
+) -> int:
     """How many patients with a chart were deleted in the gap and are told of only now.
 
     By the org's log of deletes, which knows of purged records too. Who has no chart is nobody's concern.
@@ -168,7 +181,8 @@ async def _deletes(org: Org, intake: Intake, gap: Gap, *, object_name: str, span
             linked = (await known.known(tx, ids)).linked - await known.told_as_deleted(tx, ids)
             found = _Found(changed=0, missed=frozenset(), deleted=linked)
             await _keep(tx, object_name, page, found, intake)
-            await gaps.sweep_came_to(tx, gap.id, deleted=len(linked))
+            await gaps.sweep_came_to(tx, gap_id, before=reached, until=span[1], deleted=len(linked))
+        reached = span[1]
         number += len(linked)
     return number
 

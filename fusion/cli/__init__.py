@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Look": {
         "outbox": "List the outbox: what waits, what is done, what needs a person.",
         "show": "Show one entry whole: its changes, and every attempt.",
+        "gaps": "List when the stream may have missed something, and what was found there.",
         "doctor": "Examine the installation: what is wrong, and the next move.",
         "bench": "Measure how fast the outbox is here, beside other queues.",
     },
@@ -43,6 +44,8 @@ COMMANDS: dict[str, dict[str, str]] = {
         "resolve": "Answer what an entry asks of a person.",
         "pause": "Let nothing go to the portal, or to Salesforce.",
         "resume": "Let everything go that way again.",
+        "sweep": "Look now for what the stream may have missed.",
+        "reconcile": "Compare all ready records with all charts now.",
         "purge": "Delete what was finished long ago.",
     },
     "Set up": {

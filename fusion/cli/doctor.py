@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fusion.cli.acting import Json
 from fusion.cli.tables import as_json, show
-from fusion.settings import load
+from fusion.settings import Settings, load
 from listener.checkup import Finding, Verdict, examine
 from listener.database import Database
 
@@ -32,7 +32,7 @@ def command(
     Without an option everything is examined. Exits with 1 if anything is wrong; a warning is not.
     """
     del database  # the only part that can be asked for, so far
-    findings = asyncio.run(_examine(load().database.url))
+    findings = asyncio.run(_examine(load()))
     sound = all(one.verdict is not Verdict.WRONG for one in findings)
     if json:
         typer.echo(as_json({"ok": sound, "checks": [asdict(one) for one in findings]}))
@@ -42,10 +42,10 @@ def command(
         raise typer.Exit(1)
 
 
-async def _examine(url: str) -> list[Finding]:
-    db = Database(url)
+async def _examine(settings: Settings) -> list[Finding]:
+    db = Database(settings.database.url)
     try:
-        return await examine(db)
+        return await examine(db, expected=settings.sync.expected)
     finally:
         await db.close()
 

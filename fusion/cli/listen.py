@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+from fusion.cli.starting import Start, settings_from
 
-def command() -> None:
+
+def command(start: Start = None) -> None:
     """Only listen: keep every change of Salesforce in the outbox.
 
     Ends on SIGTERM or Ctrl-C: what is in hand is finished or given back.
     """
     from fusion.app import Role, run
-    from fusion.settings import load
 
-    asyncio.run(run(load(salesforce=True), frozenset({Role.LISTEN})))
+    asyncio.run(run(settings_from(start, salesforce=True), frozenset({Role.LISTEN})))

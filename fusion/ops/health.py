@@ -12,7 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from listener import board, gates
+from listener import board, gaps, gates, positions
+from listener.alarms import Expected, alarms
 from listener.database import Database
 from listener.errors import SyncError
 
@@ -20,14 +21,16 @@ Pulse = Callable[[], Mapping[str, Any]]
 """What the process itself knows: its parts by name, each with what it last did, as a mapping or a dataclass."""
 
 
-def app(db: Database, *, pulse: Pulse, quiet_after: timedelta = timedelta(seconds=150)) -> web.Application:
+def app(
+    db: Database, *, pulse: Pulse, expected: Expected, quiet_after: timedelta = timedelta(seconds=150)
+) -> web.Application:
     """The routes. `quiet_after`: how long the stream may say nothing, not even "no news", until we call it deaf."""
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
     async def readyz(_request: web.Request) -> web.Response:
-        found = await readiness(db, pulse=pulse, quiet_after=quiet_after)
+        found = await readiness(db, pulse=pulse, expected=expected, quiet_after=quiet_after)
         return web.json_response(found, status=200 if found["ready"] else 503)
 
     server = web.Application()
@@ -35,8 +38,8 @@ def app(db: Database, *, pulse: Pulse, quiet_after: timedelta = timedelta(second
     return server
 
 
-async def readiness(db: Database, *, pulse: Pulse, quiet_after: timedelta) -> dict[str, Any]:
-    """`ready`, the `reasons` if not, and the figures behind them."""
+async def readiness(db: Database, *, pulse: Pulse, expected: Expected, quiet_after: timedelta) -> dict[str, Any]:
+    """`ready`, the `reasons` if not, the `alarms` (what we cannot be sure of), and the figures behind them."""
     reasons: list[str] = []
     try:
         async with db.reading() as tx:
@@ -44,6 +47,8 @@ async def readiness(db: Database, *, pulse: Pulse, quiet_after: timedelta) -> di
             counts = await board.counts(tx)
             oldest = await board.oldest_open(tx)
             doubts = await board.doubts(tx)
+            standings = await positions.standings(tx)
+            open_gaps = await gaps.list_gaps(tx, only_open=True)
     except SyncError as error:
         return {"ready": False, "reasons": [str(error)]}
     for lane, gate in lanes.items():
@@ -62,6 +67,12 @@ async def readiness(db: Database, *, pulse: Pulse, quiet_after: timedelta) -> di
         "entries": {str(state): number for state, number in counts.items()},
         "oldest_open_seconds": round(age, 1),
         **doubts,
+        "missed_by_the_stream": sum(one.missed for one in standings),
+        "alarms": [
+            {"channel": one.channel, **asdict(alarm)}
+            for one in standings
+            for alarm in alarms(one, [gap for gap in open_gaps if gap.channel == one.channel], expected)
+        ],
         "parts": _plain(parts),
     }
 

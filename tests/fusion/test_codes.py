@@ -18,6 +18,7 @@ PROMISED = {
     Code.CHART_NOT_FOUND: ParkedReason.IDENTITY,
     Code.IN_DOUBT: ParkedReason.IN_DOUBT,
     Code.DELETED_IN_SALESFORCE: ParkedReason.DELETED,
+    Code.MERGED_IN_SALESFORCE: ParkedReason.DELETED,
     Code.PORTAL_CHANGED: ParkedReason.EXHAUSTED,
     Code.UNEXPECTED_PAGE: ParkedReason.EXHAUSTED,
     Code.NOT_SAVED: ParkedReason.EXHAUSTED,

@@ -17,6 +17,7 @@ from sqlalchemy import func, text
 
 from fusion.cli.migrate import migrate
 from listener import checkup, disk, gaps, gates, positions
+from listener.alarms import Expected
 from listener.checkup import Finding, Verdict
 from listener.database import Database
 from listener.disk import Mount
@@ -26,12 +27,13 @@ from listener.gates import Lane
 from tests.outbox_rows import CHANNEL, a_change, alter, arrive, claimed, refused, settle
 
 ROOT = Path(__file__).parents[2]
+EXPECTED = Expected(sweep=timedelta(minutes=15))
 OK, WARNING, WRONG = Verdict.OK, Verdict.WARNING, Verdict.WRONG
 
 
 async def found(db: Database, **knobs: Any) -> Mapping[str, Finding]:
     """The findings by what they are about."""
-    return {one.check: one for one in await checkup.examine(db, **knobs)}
+    return {one.check: one for one in await checkup.examine(db, expected=EXPECTED, **knobs)}
 
 
 def worse(findings: Mapping[str, Finding]) -> Mapping[str, Verdict]:

@@ -1,6 +1,5 @@
 """Is the process alive, and would a change go through just now?"""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,18 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from fusion.ops import health
 from listener import gaps, gates, positions
+from listener.alarms import Expected
 from listener.database import Database
 from listener.entry import ParkedReason
 from listener.gates import Lane
 from listener.stream import StreamHealth
 from tests.outbox_rows import CHANNEL, arrive, claimed, refused, settle
 
-NOTHING: Mapping[str, Any] = {}
+EXPECTED = Expected(sweep=timedelta(minutes=15))
 
 
 async def asked(db: Database, path: str = "/readyz", **parts: Any) -> tuple[int, dict[str, Any]]:
-    async with TestClient(TestServer(health.app(db, pulse=lambda: parts))) as client:
+    async with TestClient(TestServer(health.app(db, pulse=lambda: parts, expected=EXPECTED))) as client:
         answer = await client.get(path)
         return answer.status, await answer.json()
 
