@@ -157,9 +157,7 @@ async def _work(parts: _Parts, login: Login) -> None:
     from fusion.browser import WebPortal  # noqa: PLC0415
 
     portal_settings, sync = parts.settings.portal, parts.settings.sync
-    # The portal takes an e-mail address however it is written; two writings of one are one user.
-    who, where = portal_settings.username.strip().casefold(), str(portal_settings.url).rstrip("/").casefold()
-    await _hold(parts, f"portal login {who} at {where}", patient=False)
+    await _hold(parts, portal_settings.holding, patient=False)
     org = SalesforceOrg(login, api_version=parts.settings.salesforce.api_version)
     parts.stack.push_async_callback(org.close)
     browser = WebPortal.from_settings(portal_settings, sync, executable=chromium.find(sync.browser))

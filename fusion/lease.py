@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from listener import links, outbox
-from listener.change import RecordId
 from listener.database import Database
 from listener.entry import OutboxEntry
 from listener.errors import EntryError, LeaseLost, Outage
-from listener.links import Link
+from listener.links import Link, LinksIn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +28,12 @@ class LeaseTimes:
     deadline: timedelta = timedelta(seconds=180)
 
 
-class Hold:
+class Hold(LinksIn):
     """Our hold on one claimed entry. `about_to_save` is what the portal calls right before each click that saves."""
 
     def __init__(self, db: Database, entry: OutboxEntry, *, known_at: float, times: LeaseTimes) -> None:
         """`known_at`: `time.monotonic()` read before the claim was sent."""
-        self._db = db
+        super().__init__(db)
         self._entry = entry
         self._known_at = known_at
         self._times = times
@@ -129,18 +128,6 @@ class Hold:
         if alive:
             self._known_at = asked_at
         return alive
-
-    # The links, as `push.Links` asks for them: a link is kept only while the entry is ours.
-
-    async def of_record(self, record_id: RecordId) -> Link | None:
-        """The record's link, if it has one."""
-        async with self._db.reading() as tx:
-            return await links.of_record(tx, record_id)
-
-    async def of_chart(self, portal_id: str) -> Link | None:
-        """The chart's link, if it has one."""
-        async with self._db.reading() as tx:
-            return await links.of_chart(tx, portal_id)
 
     async def keep(self, link: Link) -> None:
         """Make the link true; `LeaseLost` if the entry is not ours, `Conflict` if either is linked otherwise."""

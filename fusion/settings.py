@@ -52,6 +52,11 @@ class PortalSettings(Part):
         description="Folder for what the page looked like when it was not understood: its structure, no values",
     )
 
+    @property
+    def holding(self) -> str:
+        """What one process at a time holds: this log-in. The portal takes an address in any case, so one is one."""
+        return f"portal login {self.username.strip().casefold()} at {str(self.url).rstrip('/').casefold()}"
+
 
 class SyncSettings(Part):
     """How the work is done: what maps to what, how often, how long, and where one can look."""
@@ -104,6 +109,9 @@ class SyncSettings(Part):
     )
     look_again_seconds: float = Field(
         default=5.0, ge=0, le=300, description="How long after a visit of unknown end the portal is looked at again"
+    )
+    backfill_per_minute: float = Field(
+        default=20.0, gt=0, le=600, description="How many patients a minute `backfill --preview` looks up in the portal"
     )
     keep_days: int = Field(
         default=90, ge=7, le=3650, description="How many days finished entries are kept, with changes and attempts"

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from listener.change import RecordId
 from listener.database import Tx
 from listener.entry import State
 from listener.schema import attempt, change, dead_letter, gap, outbox, stream
@@ -20,11 +21,15 @@ async def counts(tx: Tx) -> Mapping[State, int]:
     return {state: found.get(state, 0) for state in State}
 
 
-async def entries(tx: Tx, *, states: list[State] | None = None, limit: int = 100) -> list[dict[str, Any]]:
-    """The newest rows of those states as they are, newest first."""
+async def entries(
+    tx: Tx, *, states: list[State] | None = None, record_id: RecordId | None = None, limit: int = 100
+) -> list[dict[str, Any]]:
+    """The newest rows of those states, and of that record if one is named, as they are, newest first."""
     rows = select(outbox).order_by(outbox.c.id.desc()).limit(limit)
     if states:
         rows = rows.where(outbox.c.state.in_(states))
+    if record_id:
+        rows = rows.where(outbox.c.record_id == record_id)
     return [dict(row) for row in (await tx.execute(rows)).mappings()]
 
 

@@ -7,8 +7,11 @@ where it cannot be known, as between two containers that share a host's name, no
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -18,6 +21,7 @@ from sqlalchemy import delete, func, select, update
 
 from listener import outbox
 from listener.database import Database, Tx, upsert
+from listener.errors import Outage, SetupError, SyncError
 from listener.schema import holder
 
 _NOW = func.db_now()
@@ -69,6 +73,46 @@ async def keep(tx: Tx, name: str, *, lease: timedelta) -> bool:
 async def give_back(tx: Tx, name: str) -> None:
     """Let the next process have it at once."""
     await tx.execute(delete(holder).where(holder.c.name == name, holder.c.worker == this_process()))
+
+
+@asynccontextmanager
+async def held(db: Database, name: str, *, lease: timedelta) -> AsyncIterator[None]:
+    """Be the only process with that name while the body runs; `SetupError` if another is, or has become it.
+
+    A name that was lost cuts the body off where it awaits.
+    """
+    async with db.writing() as tx:
+        other = await take(tx, name, lease=lease)
+    if other is not None:
+        raise SetupError(f"{name} is held by another process ({other})", hint="stop that one first, or wait 30 s")
+    body = asyncio.current_task()
+    assert body is not None  # noqa: S101 - always inside a task
+    lost: list[SyncError] = []
+
+    async def keep_on() -> None:
+        while not lost:
+            await asyncio.sleep(lease.total_seconds() / 4)
+            try:
+                async with db.writing() as tx:
+                    if not await keep(tx, name, lease=lease):
+                        lost.append(SetupError(f"{name} was taken over by another process", hint="see which runs"))
+            except Outage as outage:
+                lost.append(outage)
+        body.cancel()
+
+    keeping = asyncio.create_task(keep_on(), name=f"holding {name}")
+    try:
+        yield
+    except asyncio.CancelledError:
+        if lost and body.uncancel() == 0:
+            raise lost[0] from None
+        raise
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        with suppress(Outage):  # then it runs out by itself
+            async with db.writing() as tx:
+                await give_back(tx, name)
 
 
 async def free_leases_of_the_dead(db: Database) -> int:

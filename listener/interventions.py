@@ -31,7 +31,7 @@ async def retry(tx: Tx, entry_id: int, *, actor: str, reason: str) -> str:
     A parked row whose record has a newer one gives way to it. A save that was cut off stays a doubt: it is looked for.
     """
     row = await _at_rest(tx, entry_id)
-    await _note(tx, actor, "retry", entry_id, reason)
+    await note(tx, actor, "retry", entry_id, reason)
     match State(row["state"]):
         case State.PARKED if row["parked_reason"] == ParkedReason.NOT_TOLD:
             await _set(tx, entry_id, state=State.PUSHED, parked_reason=None, code=None, message=None, **_AT_ONCE)
@@ -53,7 +53,7 @@ async def hold(tx: Tx, entry_id: int, *, actor: str, reason: str) -> str:
     row = await _at_rest(tx, entry_id)
     if row["state"] != State.PENDING:
         raise EntryError(f"entry {entry_id} is {row['state']}: only what waits for the portal can be held")
-    await _note(tx, actor, "hold", entry_id, reason)
+    await note(tx, actor, "hold", entry_id, reason)
     await _set(tx, entry_id, state=State.PARKED, parked_reason=ParkedReason.HELD, message=f"Held by {actor}.")
     return f"Entry {entry_id} is held, and so is whatever changes of record {row['record_id']}."
 
@@ -63,7 +63,7 @@ async def release(tx: Tx, entry_id: int, *, actor: str, reason: str) -> str:
     row = await _at_rest(tx, entry_id)
     if row["parked_reason"] != ParkedReason.HELD or row["state"] != State.PARKED:
         raise EntryError(f"entry {entry_id} is not held", hint="`retry` or `resolve` is for what is parked otherwise")
-    await _note(tx, actor, "release", entry_id, reason)
+    await note(tx, actor, "release", entry_id, reason)
     return await _reopen(tx, row)
 
 
@@ -73,13 +73,8 @@ async def resolve_as_chart(tx: Tx, entry_id: int, portal_id: str, *, actor: str,
     Raises `Conflict` if the chart is another record's or the record has another chart.
     """
     row = await _parked(tx, entry_id)
-    owner = await links.of_chart(tx, portal_id)
-    if owner is not None and owner.record_id != row["record_id"]:
-        raise Conflict(
-            f"chart {portal_id} is record {owner.record_id}'s already", hint="which of the two is right? see both"
-        )
-    await links.make(tx, Link(record_id=RecordId(row["record_id"]), portal_id=portal_id, how="by_hand", identity=None))
-    await _note(tx, actor, "resolve", entry_id, f"chart {portal_id}: {reason}")
+    await link_by_hand(tx, RecordId(row["record_id"]), portal_id)
+    await note(tx, actor, "resolve", entry_id, f"chart {portal_id}: {reason}")
     return await _reopen(tx, row, resolved_by=actor, resolved_at=_NOW)
 
 
@@ -88,7 +83,7 @@ async def resolve_as_new(tx: Tx, entry_id: int, *, actor: str, reason: str) -> s
     row = await _parked(tx, entry_id)
     if await links.of_record(tx, RecordId(row["record_id"])) is not None:
         raise EntryError(f"record {row['record_id']} has a chart already", hint="`relink` is for a wrong one")
-    await _note(tx, actor, "resolve", entry_id, f"new: {reason}")
+    await note(tx, actor, "resolve", entry_id, f"new: {reason}")
     no_doubt = dict.fromkeys(_DOUBT)
     return await _reopen(tx, row, code=CONFIRMED_NEW, **no_doubt, resolved_by=actor, resolved_at=_NOW)
 
@@ -96,23 +91,38 @@ async def resolve_as_new(tx: Tx, entry_id: int, *, actor: str, reason: str) -> s
 async def resolve_as_done(tx: Tx, entry_id: int, *, actor: str, reason: str) -> str:
     """The person has done by hand what there was to do; later changes of the record go on."""
     await _parked(tx, entry_id)
-    await _note(tx, actor, "resolve", entry_id, f"done: {reason}")
+    await note(tx, actor, "resolve", entry_id, f"done: {reason}")
     await _set(tx, entry_id, state=State.DONE, finished_at=_NOW, resolved_by=actor, resolved_at=_NOW)
     return f"Entry {entry_id} is done."
 
 
 async def pause(tx: Tx, lane: Lane, *, actor: str, reason: str) -> str:
     """Let nothing go to that side until a person resumes it."""
-    await _note(tx, actor, "pause", lane, reason)
+    await note(tx, actor, "pause", lane, reason)
     await gates.pause(tx, lane, actor=actor, reason=reason)
     return f"The way to {lane} is paused; what changes waits."
 
 
 async def resume(tx: Tx, lane: Lane, *, actor: str, reason: str) -> str:
     """Let everything go to that side again, whatever had stopped it."""
-    await _note(tx, actor, "resume", lane, reason)
+    await note(tx, actor, "resume", lane, reason)
     await gates.resume(tx, lane, actor=actor)
     return f"The way to {lane} is open."
+
+
+async def link_by_hand(tx: Tx, record_id: RecordId, portal_id: str) -> None:
+    """A person says that the chart is this record's. `Conflict` if it is another's, or the record has another."""
+    owner = await links.of_chart(tx, portal_id)
+    if owner is not None and owner.record_id != record_id:
+        raise Conflict(
+            f"chart {portal_id} is record {owner.record_id}'s already", hint="which of the two is right? see both"
+        )
+    await links.make(tx, Link(record_id=record_id, portal_id=portal_id, how="by_hand", identity=None))
+
+
+async def note(tx: Tx, actor: str, verb: str, target: object, reason: str) -> None:
+    """Keep who did what to which, and why."""
+    await tx.execute(insert(action).values(at=_NOW, actor=actor, verb=verb, target=str(target), reason=reason))
 
 
 async def _reopen(tx: Tx, row: Mapping[str, Any], **also: Any) -> str:
@@ -154,7 +164,3 @@ async def _parked(tx: Tx, entry_id: int) -> Mapping[str, Any]:
 
 async def _set(tx: Tx, entry_id: int, **values: Any) -> None:
     await tx.execute(update(outbox).where(outbox.c.id == entry_id).values(values))
-
-
-async def _note(tx: Tx, actor: str, verb: str, target: object, reason: str) -> None:
-    await tx.execute(insert(action).values(at=_NOW, actor=actor, verb=verb, target=str(target), reason=reason))

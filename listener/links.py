@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select
 
 from listener.change import RecordId
-from listener.database import Tx, upsert
+from listener.database import Database, Tx, upsert
 from listener.errors import Conflict
 from listener.schema import link
 
@@ -20,6 +20,23 @@ class Link:
     portal_id: str
     how: str
     identity: str | None
+
+
+class LinksIn:
+    """The links in that database, each question in a transaction of its own."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def of_record(self, record_id: RecordId) -> Link | None:
+        """The record's link, if it has one."""
+        async with self._db.reading() as tx:
+            return await of_record(tx, record_id)
+
+    async def of_chart(self, portal_id: str) -> Link | None:
+        """The chart's link, if it has one."""
+        async with self._db.reading() as tx:
+            return await of_chart(tx, portal_id)
 
 
 async def of_record(tx: Tx, record_id: RecordId) -> Link | None:

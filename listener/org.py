@@ -60,6 +60,7 @@ class FieldDescription:
     unique: bool = False
     encrypted: bool = False
     restricted: bool = False
+    auto_number: bool = False
     options: tuple[str, ...] = ()
 
 
@@ -290,6 +291,7 @@ def _field(told: Mapping[str, Any]) -> FieldDescription:
         unique=bool(told.get("unique")),
         encrypted=bool(told.get("encrypted")),
         restricted=bool(told.get("restrictedPicklist")),
+        auto_number=bool(told.get("autoNumber")),
         length=int(told.get("length") or 0),
         options=tuple(str(one["value"]) for one in options if one.get("active")),
     )

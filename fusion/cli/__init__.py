@@ -34,6 +34,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "outbox": "List the outbox: what waits, what is done, what needs a person.",
         "show": "Show one entry whole: its changes, and every attempt.",
         "gaps": "List when the stream may have missed something, and what was found there.",
+        "preview": "Show what a visit would type into a chart; writes nothing.",
         "doctor": "Examine the installation: what is wrong, and the next move.",
         "bench": "Measure how fast the outbox is here, beside other queues.",
     },
@@ -46,6 +47,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "resume": "Let everything go that way again.",
         "sweep": "Look now for what the stream may have missed.",
         "reconcile": "Compare all ready records with all charts now.",
+        "backfill": "Preview, then approve, the patients who were there before the sync.",
         "purge": "Delete what was finished long ago.",
     },
     "Set up": {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -21,13 +22,20 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object for machines
 
 def act(what: Callable[[Tx, str], Awaitable[str]], *, json: bool) -> None:
     """Do it in one transaction, as the user of this shell, and say what became of it; exit 1 if it may not be."""
-    try:
+    with refusing(json=json):
         said = asyncio.run(_act(what, getpass.getuser()))
+    typer.echo(as_json({"ok": True, "said": said}) if json else said)
+
+
+@contextmanager
+def refusing(*, json: bool) -> Iterator[None]:
+    """Say in a sentence why the body may not do what it was asked for, with exit code 1."""
+    try:
+        yield
     except (EntryError, Conflict) as error:
         hint = error.hint or "Nothing was changed."
         typer.echo(as_json({"ok": False, "said": str(error), "hint": hint}) if json else f"{error}.\n  → {hint}")
         raise typer.Exit(1) from None
-    typer.echo(as_json({"ok": True, "said": said}) if json else said)
 
 
 async def _act(what: Callable[[Tx, str], Awaitable[str]], actor: str) -> str:

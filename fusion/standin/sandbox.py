@@ -92,7 +92,8 @@ async def sandbox(
 ) -> AsyncIterator[Sandbox]:
     """Start both, stop both. Port 0: a free one. `latency_ms` delays every answer of either."""
     ledgers = ledgers or folder
-    ledgers.mkdir(parents=True, exist_ok=True)
+    for one in (folder, ledgers):
+        one.mkdir(parents=True, exist_ok=True)
     org = StandInOrg(ledger=ledgers / "org.jsonl", port=org_port, **org_knobs)
     portal = StandInPortal(ledger_path=ledgers / "portal.jsonl")
     try:

@@ -1,0 +1,120 @@
+"""`fusion-sync preview`: what a visit would type into a chart, on the screen and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fusion.cli.acting import Json, refusing
+from fusion.cli.tables import as_json, show, table
+from fusion.settings import load
+from listener import board, outbox
+from listener.change import MalformedEvent, RecordId, long_id
+from listener.entry import OutboxEntry, State
+
+if TYPE_CHECKING:
+    from fusion.preview import Preview
+    from listener.database import Database
+
+_WORDS = {
+    "create": "A chart would be made.",
+    "link": "The chart would be linked, and brought up to date.",
+    "update": "The chart would be brought up to date.",
+    "nothing": "Nothing would be typed.",
+    "refuse": "Nothing would be typed; a person must act.",
+    "unread": "The portal could not be read just then.",
+}
+
+
+def command(
+    record: Annotated[str | None, typer.Argument(help="The record's id in Salesforce, 15 or 18 characters.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every record that waits; counts, and no values.")] = False,
+    fields: Annotated[bool, typer.Option("--fields", help="With --all: the fields of each as well.")] = False,
+    limit: Annotated[int, typer.Option(help="With --all: at most so many, the newest first.", min=1)] = 100,
+    json: Json = False,
+) -> None:
+    """Show, field by field, what a visit would change on a chart. Nothing is written, and nothing is kept.
+
+    What is shown are a patient's data. Stop the worker meanwhile, or use another portal user.
+    """
+    if every == (record is not None):
+        raise typer.BadParameter("say the id of a record, or --all")
+    with refusing(json=json):
+        seen = asyncio.run(_look(_id(record) if record is not None else None, limit))
+    shows_fields = fields or record is not None
+    if json:
+        told = [_plain(one, fields=shows_fields) for one in seen]
+        typer.echo(as_json(told if every else told[0]))
+        return
+    if shows_fields:
+        for one in seen:
+            _show(one)
+    if every:
+        _count(seen)
+
+
+def _id(given: str) -> RecordId:
+    try:
+        return long_id(given.strip())
+    except MalformedEvent:
+        raise typer.BadParameter("that is no id of Salesforce: 15 or 18 letters and digits") from None
+
+
+async def _look(record: RecordId | None, limit: int) -> list[Preview]:
+    from fusion.backfill import Pace
+    from fusion.preview import preview
+    from fusion.reading import salesforce_of, sight_of
+
+    settings = load(salesforce=True, portal=True)
+    async with salesforce_of(settings) as salesforce, sight_of(settings, salesforce) as sight:
+        waiting = await _waiting(salesforce.db, record, limit)
+        ids = list(waiting) if record is None else [record]
+        read = await salesforce.org.read(salesforce.mapping.object_name, ids, salesforce.mapping.reads)
+        pace = Pace(settings.sync.backfill_per_minute)
+        return [await preview(one, read.get(one), sight, entry=waiting.get(one), turn=pace.turn) for one in ids]
+
+
+async def _waiting(db: Database, record: RecordId | None, limit: int) -> dict[RecordId, OutboxEntry]:
+    async with db.reading() as tx:
+        rows = await board.entries(tx, states=[State.PENDING], record_id=record, limit=limit)
+    return {entry.record_id: entry for entry in map(outbox.entry_from, reversed(rows))}
+
+
+def _plain(one: Preview, *, fields: bool) -> dict[str, Any]:
+    told = {
+        "record_id": one.record_id,
+        "would": one.would,
+        "portal_id": one.portal_id,
+        "code": one.code,
+        "message": one.message,
+        "reasons": list(one.reasons),
+        "candidates": [{"portal_id": chart, "grade": match.grade.name.lower()} for chart, match in one.candidates],
+        "changes": len(one.steps),
+    }
+    return {**told, "fields": [asdict(step) for step in one.steps]} if fields else told
+
+
+def _show(one: Preview) -> None:
+    chart = f", chart {one.portal_id}" if one.portal_id else ""
+    steps = [(f"{step.section} {step.row}".strip(), step.label, step.old, step.new) for step in one.steps]
+    parts: list[object] = [f"Record {one.record_id}{chart}: {_WORDS[one.would]}", one.message]
+    if steps:
+        parts.append(table("", ("section", "field", "now", "would be"), steps))
+    parts += [
+        f"  chart {chart}: {match.grade.name.lower()}, {', '.join(match.reasons)}" for chart, match in one.candidates
+    ]
+    show(*(part for part in parts if part != ""))
+
+
+def _count(seen: Sequence[Preview]) -> None:
+    by_kind = Counter(one.would for one in seen)
+    typed = Counter[str]()
+    for one in seen:
+        typed[one.would] += len(one.steps)
+    rows = [(would, number, typed[would], _WORDS[would]) for would, number in by_kind.most_common()]
+    show(table("What waits", ("a visit would", "records", "fields typed", "meaning"), rows))

@@ -1,0 +1,97 @@
+"""Opens what a command needs that only looks: as a worker would, alone on its portal log-in, and writing nothing.
+
+The one row that it makes is its own in the table of holders, which keeps a worker off the same log-in meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from fusion import chromium, leftovers
+from fusion.backfill import Place
+from fusion.mapping import RecordMapping, load_mapping
+from fusion.settings import Settings
+from fusion.visit import Sight
+from listener import gates, holders
+from listener.database import Database
+from listener.errors import Outage
+from listener.gates import Lane
+from listener.links import LinksIn
+from listener.login import Login
+from listener.org import SalesforceOrg
+
+_HOLD = timedelta(seconds=20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Salesforce:
+    """The org and the outbox."""
+
+    db: Database
+    org: SalesforceOrg
+    mapping: RecordMapping
+    place: Place
+    name_field: str | None
+
+
+@asynccontextmanager
+async def salesforce_of(settings: Settings) -> AsyncIterator[Salesforce]:
+    """Both, open. Raises `SetupError`, and `Outage` where one does not answer, or a person has paused the way there."""
+    async with AsyncExitStack() as stack:
+        db = Database(settings.database.url)
+        stack.push_async_callback(db.close)
+        await db.check()
+        await _pass(db, Lane.SALESFORCE)
+        login = Login(settings.salesforce)
+        stack.push_async_callback(login.close)
+        org = SalesforceOrg(login, api_version=settings.salesforce.api_version)
+        stack.push_async_callback(org.close)
+        mapping = load_mapping(settings.sync.mapping)
+        token = await login.token()
+        fields = await org.describe(mapping.object_name)
+        yield Salesforce(
+            db=db,
+            org=org,
+            mapping=mapping,
+            place=Place(
+                org=token.instance_url,
+                org_id=token.org_id,
+                portal=str(settings.portal.url).rstrip("/").casefold(),
+                object_name=mapping.object_name,
+            ),
+            # Of a standard object, or where people type it, the name is a patient's.
+            name_field="Name" if "Name" in fields and fields["Name"].auto_number else None,
+        )
+
+
+@asynccontextmanager
+async def sight_of(settings: Settings, salesforce: Salesforce) -> AsyncIterator[Sight]:
+    """The portal as well, logged in on the first look. `SetupError` if a worker is on that log-in."""
+    # As in `app`: a command that needs no browser must run where there is none.
+    from fusion.browser import WebPortal  # noqa: PLC0415
+
+    await _pass(salesforce.db, Lane.PORTAL)
+    async with holders.held(salesforce.db, settings.portal.holding, lease=_HOLD):
+        await asyncio.to_thread(leftovers.end_leftovers)
+        browser = chromium.find(settings.sync.browser)
+        async with WebPortal.from_settings(settings.portal, settings.sync, executable=browser) as portal:
+            yield Sight(
+                org=salesforce.org,
+                portal=portal,
+                mapping=salesforce.mapping,
+                links=LinksIn(salesforce.db),
+                today=lambda: datetime.now(UTC).date(),
+                look_again=settings.sync.look_again_seconds,
+            )
+
+
+async def _pass(db: Database, lane: Lane) -> None:
+    """`Outage` unless something may go that way now: what stops a worker stops us."""
+    async with db.reading() as tx:
+        gate = (await gates.read(tx))[lane]
+    if not gate.is_open and not gate.may_probe:
+        raise Outage(f"the way to {lane} is {gate.state}: {gate.reason}", hint=f"`fusion-sync resume {lane}` opens it")

@@ -1,0 +1,151 @@
+"""`fusion-sync backfill` and `preview` as a person runs them: processes of their own, a real browser, kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fusion.standin.intakes import intakes
+from fusion.standin.sandbox import Sandbox, sandbox
+from listener import holders
+from listener.database import Database
+from tests.fusion.town import looks, writes
+from tests.org_rig import private_key
+
+ROOT = Path(__file__).parents[2]
+BECAUSE = ("--reason", "Reviewed with Kim.")
+HOLD = timedelta(seconds=20)
+
+
+@dataclass(slots=True)
+class Shell:
+    """A folder to work in, with both stand-ins and a database of its own."""
+
+    box: Sandbox
+    folder: Path
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.folder / 'outbox.db'}"
+
+    def start(self, *args: object) -> subprocess.Popen[str]:
+        environment = {
+            **os.environ,
+            **self.box.environment(),
+            "DATABASE_URL": self.database_url,
+            "FUSION_SYNC_BACKFILL_PER_MINUTE": "600",
+            "PYTHONPATH": str(ROOT),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "fusion.cli", *(str(one) for one in args)],
+            env=environment,
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    async def run(self, *args: object, code: int = 0) -> str:
+        """What the command prints."""
+        process = self.start(*args)
+        out, errors = await asyncio.to_thread(process.communicate)
+        assert process.returncode == code, errors + out
+        return out + errors
+
+    async def told(self, *args: object) -> Any:
+        """What the command prints for machines."""
+        process = self.start(*args, "--json")
+        out, errors = await asyncio.to_thread(process.communicate)
+        assert process.returncode == 0, errors + out
+        return json.loads(out)
+
+    def tables(self) -> list[str]:
+        """The database as SQL, but for who holds what just now."""
+        with sqlite3.connect(self.folder / "outbox.db") as connection:
+            return [line for line in connection.iterdump() if not line.startswith('INSERT INTO "holder"')]
+
+
+@pytest.fixture
+async def shell(tmp_path: Path, migrated_sqlite: Path) -> AsyncIterator[Shell]:
+    (tmp_path / "outbox.db").write_bytes(migrated_sqlite.read_bytes())
+    async with sandbox(tmp_path / "stand-ins", private_key=private_key()) as box:
+        yield Shell(box=box, folder=tmp_path)
+
+
+def arrived(shell: Shell, number: int) -> list[str]:
+    """Records of so many children."""
+    child = intakes(5)
+    return [shell.box.org.control.create(next(child).record) for _ in range(number)]
+
+
+@pytest.mark.browser
+async def test_a_preview_killed_in_the_middle_leaves_nothing_and_is_taken_up(shell: Shell) -> None:
+    arrived(shell, 4)
+    before = shell.tables()
+    killed = shell.start("backfill", "--preview", "--out", "list.csv")
+    part, began = shell.folder / "list.csv.part", time.monotonic()
+    while not part.exists() or len(part.read_text().splitlines()) < 3:
+        assert time.monotonic() - began < 40
+        assert killed.poll() is None
+        await asyncio.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    await asyncio.to_thread(killed.communicate)
+    assert not (shell.folder / "list.csv").exists()
+    assert (shell.tables(), writes(shell.box)) == (before, [])
+
+    told = await shell.told("backfill", "--preview", "--out", "list.csv")
+    assert (told["counts"]["create"], told["linked"], told["in_hand"]) == (4, 0, 0)
+    assert told["kept"] >= 2
+    assert (shell.tables(), writes(shell.box)) == (before, [])
+    assert len(list(looks(shell.box, "login"))) == 2  # one for each process
+    assert not part.exists()
+
+    assert "4 records went into the outbox" in await shell.run("backfill", "--approve", "list.csv", *BECAUSE)
+    assert [line.count("PENDING") for line in shell.tables() if line.startswith('INSERT INTO "outbox"')] == [1] * 4
+
+
+@pytest.mark.browser
+async def test_a_visit_is_shown_before_it_is_made(shell: Shell) -> None:
+    [record] = arrived(shell, 1)
+    before = shell.tables()
+    told = await shell.told("preview", record)
+    values = shell.box.org.control.records()[0]
+    assert (told["would"], told["portal_id"], told["changes"]) == ("create", None, len(told["fields"]))
+    shown = {one["label"]: one["new"] for one in told["fields"]}
+    assert shown["First name"] == values["First_Name__c"]
+    assert shown["SSN"] == f"•••-••-{str(values['SSN__c'])[-4:]}"
+    assert (shell.tables(), writes(shell.box)) == (before, [])
+
+
+async def test_it_never_runs_beside_a_worker_on_the_same_log_in(shell: Shell) -> None:
+    db = Database(shell.database_url)
+    username = shell.box.environment()["PORTAL_USERNAME"]
+    async with holders.held(db, f"portal login {username} at {shell.box.portal.url}", lease=HOLD):
+        said = await shell.run("backfill", "--preview", code=78)
+    await db.close()
+    assert "is held by another process" in said
+    assert list(looks(shell.box, "login")) == []
+
+
+async def test_an_approval_wants_a_reason_and_a_list(shell: Shell) -> None:
+    assert "--reason" in await shell.run("backfill", "--approve", "list.csv", code=2)
+    assert "cannot be read" in await shell.run("backfill", "--approve", "list.csv", *BECAUSE, code=1)
+
+
+async def test_a_paused_portal_is_left_alone(shell: Shell) -> None:
+    await shell.run("pause", "portal", *BECAUSE)
+    assert "the way to portal is paused" in await shell.run("backfill", "--preview", code=69)
+    assert list(looks(shell.box, "login")) == []
