@@ -6,14 +6,17 @@ The one row that it makes is its own in the table of holders, which keeps a work
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
 
 from fusion import chromium, leftovers
 from fusion.backfill import Place
 from fusion.mapping import RecordMapping, load_mapping
+from fusion.patient import Edit, Hit, Identity, Patient, Shown
+from fusion.portal import AboutToSave
 from fusion.settings import Settings
 from fusion.visit import Sight
 from listener import gates, holders
@@ -22,7 +25,12 @@ from listener.errors import Outage
 from listener.gates import Lane
 from listener.links import LinksIn
 from listener.login import Login
-from listener.org import SalesforceOrg
+from listener.org import FieldDescription, SalesforceOrg
+
+if TYPE_CHECKING:
+    from fusion.browser import WebPortal
+
+T = TypeVar("T")
 
 _HOLD = timedelta(seconds=20)
 
@@ -36,6 +44,45 @@ class Salesforce:
     mapping: RecordMapping
     place: Place
     name_field: str | None
+
+
+class OnlyLooking:
+    """A portal that can be looked at and not be written to, in one session: a second log-in means that another is in.
+
+    Two who throw each other out would go on for ever, and each log-in of theirs costs the clinic's people one.
+    """
+
+    def __init__(self, portal: WebPortal) -> None:
+        self._portal = portal
+
+    async def find(self, patient: Patient) -> Sequence[Hit]:
+        """See `fusion.portal.Portal.find`; `Outage` once the session was lost."""
+        return await self._in_one_session(self._portal.find(patient))
+
+    async def read(self, portal_id: str) -> Shown | None:
+        """See `fusion.portal.Portal.read`; `Outage` once the session was lost."""
+        return await self._in_one_session(self._portal.read(portal_id))
+
+    async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
+        """Never."""
+        raise PermissionError("who only looks makes no chart")
+
+    async def update(
+        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+    ) -> Shown:
+        """Never."""
+        raise PermissionError("who only looks types nothing")
+
+    async def _in_one_session(self, looking: Awaitable[T]) -> T:
+        seen = await looking
+        if self._portal.logins > 1:
+            raise Outage("the portal logged us out", hint="is somebody else this portal user? then go on later")
+        return seen
+
+
+def number_field(fields: Mapping[str, FieldDescription]) -> str | None:
+    """The field with a record's number. None where people type it, or on a standard object: it may be a name there."""
+    return "Name" if "Name" in fields and fields["Name"].auto_number else None
 
 
 @asynccontextmanager
@@ -63,8 +110,7 @@ async def salesforce_of(settings: Settings) -> AsyncIterator[Salesforce]:
                 portal=str(settings.portal.url).rstrip("/").casefold(),
                 object_name=mapping.object_name,
             ),
-            # Of a standard object, or where people type it, the name is a patient's.
-            name_field="Name" if "Name" in fields and fields["Name"].auto_number else None,
+            name_field=number_field(fields),
         )
 
 
@@ -81,7 +127,7 @@ async def sight_of(settings: Settings, salesforce: Salesforce) -> AsyncIterator[
         async with WebPortal.from_settings(settings.portal, settings.sync, executable=browser) as portal:
             yield Sight(
                 org=salesforce.org,
-                portal=portal,
+                portal=OnlyLooking(portal),
                 mapping=salesforce.mapping,
                 links=LinksIn(salesforce.db),
                 today=lambda: datetime.now(UTC).date(),

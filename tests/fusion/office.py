@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,12 +17,15 @@ from fusion.backfill import Backfill, Found, Pace, Place, look
 from fusion.backfill_list import Draft, Line, Verdict
 from fusion.drain import DrainReport, drain
 from fusion.mapping import load_mapping
+from fusion.patient import Edit, Hit, Identity, Patient, Shown
+from fusion.portal import AboutToSave
 from fusion.standin.sandbox import Sandbox, sandbox
 from fusion.standin.server import DEFAULT_USERS
 from fusion.turn import Limits, Worker
 from fusion.visit import Sight
 from listener.change import RecordId
 from listener.database import Database
+from listener.errors import EntryError
 from listener.links import LinksIn
 from listener.login import Login
 from listener.org import SalesforceOrg
@@ -37,7 +40,8 @@ USERNAME, PASSWORD = next(iter(DEFAULT_USERS.items()))
 @dataclass(slots=True)
 class Office:
     """`passed`: by how much the org's clock is ahead, in its sum. `waited`: for how many seconds look-ups waited for
-    their turn; nobody waits really. `stop_after`: so many lines, as if the process had ended.
+    their turn; nobody waits really. `stop_after`: so many lines, as if the process had ended. `unreadable`: so many
+    look-ups to come find a page that does not do as it is told.
     """
 
     box: Sandbox
@@ -48,6 +52,7 @@ class Office:
     passed: list[timedelta]
     waited: list[float] = field(default_factory=list)
     stop_after: int = 1000
+    unreadable: int = 0
     where: str | None = None
     limit: int | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -60,11 +65,29 @@ class Office:
     def sight(self) -> Sight:
         return Sight(
             org=self.org,
-            portal=self.portal,
+            portal=self,
             mapping=MAPPING,
             links=LinksIn(self.db),
             today=lambda: datetime.now(UTC).date(),
         )
+
+    async def find(self, patient: Patient) -> Sequence[Hit]:
+        """The portal's, or the error of a page."""
+        if self.unreadable:
+            self.unreadable -= 1
+            raise EntryError("the page did not do as it was told", hint="it is tried again on a fresh page")
+        return await self.portal.find(patient)
+
+    async def read(self, portal_id: str) -> Shown | None:
+        return await self.portal.read(portal_id)
+
+    async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
+        raise AssertionError("a preview makes no chart")
+
+    async def update(
+        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+    ) -> Shown:
+        raise AssertionError("a preview types nothing")
 
     async def preview(self, path: Path | None = None, *, with_names: bool = False, per_minute: float = 60) -> Found:
         """As the command does it, with a clock that stands still but for waiting."""

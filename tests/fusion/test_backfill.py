@@ -6,6 +6,7 @@ import csv
 import stat
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,13 +14,16 @@ import pytest
 
 from fusion.backfill import Pace
 from fusion.backfill_list import Draft, Verdict
+from fusion.reading import OnlyLooking, number_field
 from listener import schema
 from listener.database import Database
 from listener.entry import State
 from listener.errors import EntryError, Outage
+from listener.org import FieldDescription
 from tests.fusion.office import MAPPING, Office, Stopped, office
 from tests.fusion.town import looks, settled_in, writes
 from tests.outbox_rows import a_change, arrive, rows
+from tests.portal_people import a_patient, go_ahead, web_portal
 
 
 @pytest.fixture
@@ -171,6 +175,22 @@ async def test_a_portal_that_is_out_ends_the_preview_and_shuts_nothing(at: Offic
     assert await tables(at.db) == before
 
 
+async def test_what_cannot_be_read_is_no_verdict_and_five_in_a_row_are_an_outage(at: Office) -> None:
+    names = ("Mia", "Ada", "Bea", "Cleo", "Dora", "Eve", "Fay", "Gil")
+    for name in names:
+        at.record(First_Name__c=name, SSN__c=None)
+    at.unreadable = 2
+    found = await at.preview()
+    verdicts = [one.verdict for one in found.lines]
+    assert verdicts[:2] == [Verdict.UNREAD] * 2
+    assert Verdict.UNREAD not in verdicts[2:]
+    at.unreadable = 5
+    with pytest.raises(Outage, match="five times in a row"):
+        await at.preview(at.folder / "second.csv")
+    done = await at.approve()
+    assert (done.enqueued, done.not_asked_for) == (6, 2)
+
+
 async def test_a_list_is_never_written_over(at: Office) -> None:
     path = at.folder / "list.csv"
     path.write_text("reviewed")
@@ -284,3 +304,26 @@ async def test_a_list_that_cannot_be_understood_says_where(at: Office, spoilt, s
     with pytest.raises(EntryError, match=said):
         await at.approve()
     assert await rows(at.db) == []
+
+
+def test_only_a_number_that_the_org_gives_stands_for_a_record() -> None:
+    number = FieldDescription(name="Name", label="Patient Number", type="string", length=80, updateable=False)
+    assert number_field({"Name": replace(number, auto_number=True)}) == "Name"
+    assert number_field({"Name": number}) is None  # a Contact's, which is the person's
+    assert number_field({}) is None
+
+
+async def test_who_only_looks_cannot_write(at: Office) -> None:
+    looking = OnlyLooking(web_portal(at.box.portal, at.folder))
+    with pytest.raises(PermissionError):
+        await looking.create(a_patient(), about_to_save=go_ahead)
+    with pytest.raises(PermissionError):
+        await looking.update("10234417", [], expect=a_patient().identity, about_to_save=go_ahead)
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+Anna", "-Anna", "@Anna"])
+async def test_a_name_is_no_formula_for_a_spreadsheet(at: Office, name: str) -> None:
+    at.record(Last_Name__c=name)
+    await at.preview(with_names=True)
+    [line] = lines_of(at.folder / "list.csv").values()
+    assert line["patient"] == f"'{name}, Mia"

@@ -12,15 +12,18 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fusion.backfill import Place
+from fusion.backfill_list import Draft, Line, Verdict
 from fusion.standin.intakes import intakes
 from fusion.standin.sandbox import Sandbox, sandbox
 from listener import holders
+from listener.change import long_id
 from listener.database import Database
 from tests.fusion.town import looks, writes
 from tests.org_rig import private_key
@@ -113,6 +116,7 @@ async def test_a_preview_killed_in_the_middle_leaves_nothing_and_is_taken_up(she
     assert len(list(looks(shell.box, "login"))) == 2  # one for each process
     assert not part.exists()
 
+    assert {line.split(",")[1][:3] for line in (shell.folder / "list.csv").read_text().splitlines()[1:]} == {"PT-"}
     assert "4 records went into the outbox" in await shell.run("backfill", "--approve", "list.csv", *BECAUSE)
     assert [line.count("PENDING") for line in shell.tables() if line.startswith('INSERT INTO "outbox"')] == [1] * 4
 
@@ -149,3 +153,76 @@ async def test_a_paused_portal_is_left_alone(shell: Shell) -> None:
     await shell.run("pause", "portal", *BECAUSE)
     assert "the way to portal is paused" in await shell.run("backfill", "--preview", code=69)
     assert list(looks(shell.box, "login")) == []
+
+
+@pytest.mark.browser
+async def test_who_is_logged_out_by_another_stops(shell: Shell) -> None:
+    """Two processes that do not know of each other, on one portal user, would throw each other out for ever."""
+    arrived(shell, 6)
+    looking = shell.start("backfill", "--preview")
+    while not list(looks(shell.box, "search")):
+        assert looking.poll() is None
+        await asyncio.sleep(0.05)
+    shell.box.portal.control.end_sessions()
+    _, errors = await asyncio.to_thread(looking.communicate)
+    assert (looking.returncode, "the portal logged us out" in errors) == (69, True)
+    assert len(list(looks(shell.box, "login"))) == 2
+
+
+async def test_an_approval_killed_in_the_middle_is_whole_or_nothing(shell: Shell) -> None:
+    ids, many = arrived(shell, 600), 600
+    place = Place(
+        org=shell.box.org.url,
+        org_id=shell.box.org.org_id,
+        portal=shell.box.portal.url.casefold(),
+        object_name="Patient__c",
+    )
+    stamps = {one["Id"]: datetime.fromisoformat(one["SystemModstamp"]) for one in shell.box.org.control.records()}
+    now = datetime.now(UTC)
+    lines = [
+        Line(
+            record_id=long_id(one),
+            verdict=Verdict.CREATE,
+            decision="new",
+            modified_at=stamps[one],
+            looked_at=now,
+            preview=place.new_preview(now),
+        )
+        for one in ids
+    ]
+    Draft(shell.folder / "list.csv", with_names=False).finish(lines)
+    for delay in (0.0, 0.06):
+        killed, seen = shell.start("backfill", "--approve", "list.csv", *BECAUSE), reads(shell)
+        while reads(shell) < seen + many or not is_writing(shell):
+            assert killed.poll() is None, killed.communicate()
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(delay)
+        killed.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(killed.communicate)
+        assert kept(shell) in ((0, 0, 0), (many, many, 1))
+    await shell.run("backfill", "--approve", "list.csv", *BECAUSE)
+    assert kept(shell) == (many, many, 1)
+
+
+def reads(shell: Shell) -> int:
+    """How many records were read from the org."""
+    return sum(one["rows"] for one in shell.box.org.ledger.of("read"))
+
+
+def is_writing(shell: Shell) -> bool:
+    """Whether somebody is in the middle of a transaction that writes."""
+    with sqlite3.connect(shell.folder / "outbox.db", timeout=0, isolation_level=None) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+        return False
+
+
+def kept(shell: Shell) -> tuple[int, int, int]:
+    """Entries, those of them that a person called new, and actions."""
+    with sqlite3.connect(shell.folder / "outbox.db") as connection:
+        told = "SELECT (SELECT count(*) FROM outbox), (SELECT count(code) FROM outbox), (SELECT count(*) FROM action)"
+        found: tuple[int, int, int] = connection.execute(told).fetchone()
+        return found

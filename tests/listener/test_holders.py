@@ -16,6 +16,7 @@ from sqlalchemy import func, insert, update
 
 from listener import holders, outbox, schema
 from listener.database import Database
+from listener.errors import SetupError
 from tests.outbox_rows import arrive, beat, claim, claimed, row, rows
 
 NAME = "portal login robot@example.com"
@@ -276,3 +277,49 @@ async def test_the_row_of_a_claim_names_this_process(db: Database) -> None:
     assert (await row(db, entry.id))["worker"] == holders.this_process()
     async with db.reading() as tx:
         assert await outbox.leasing_workers(tx) == [holders.this_process()]
+
+
+async def test_held_is_held_while_the_body_runs_and_given_back_after_it(db: Database) -> None:
+    async with holders.held(db, NAME, lease=LEASE):
+        [row_] = await rows(db, schema.holder)
+        assert row_["worker"] == holders.this_process()
+    assert await rows(db, schema.holder) == []
+    with pytest.raises(LookupError):
+        async with holders.held(db, NAME, lease=LEASE):
+            raise LookupError
+    assert await rows(db, schema.holder) == []
+
+
+async def test_held_by_another_is_refused(db: Database, another: Start) -> None:
+    _, who = await asyncio.to_thread(another, "take")
+    with pytest.raises(SetupError, match="is held by another process"):
+        async with holders.held(db, NAME, lease=LEASE):
+            pytest.fail("the body ran")
+    [row_] = await rows(db, schema.holder)
+    assert row_["worker"] == who
+
+
+async def test_who_loses_the_name_is_cut_off(db: Database) -> None:
+    async def robbed() -> None:
+        async with holders.held(db, NAME, lease=timedelta(seconds=0.4)):
+            async with db.writing() as tx:
+                await tx.execute(update(schema.holder).values(worker="another"))
+            await asyncio.sleep(20)
+
+    with pytest.raises(SetupError, match="was taken over"):
+        await robbed()
+    [row_] = await rows(db, schema.holder)
+    assert row_["worker"] == "another"
+
+
+async def test_who_is_cancelled_while_holding_is_cancelled(db: Database) -> None:
+    async def body() -> None:
+        async with holders.held(db, NAME, lease=LEASE):
+            await asyncio.sleep(20)
+
+    task = asyncio.create_task(body())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await rows(db, schema.holder) == []
