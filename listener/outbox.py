@@ -24,23 +24,18 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    text,
     update,
 )
 
-from listener import attempts, positions
+from listener import arrivals, attempts
 from listener.atonce import AtOnce, of
-from listener.change import Change, RecordId, Source
+from listener.change import Change, RecordId
 from listener.database import Tx
 from listener.due import BLOCKING_REASONS, CLAIM, CLAIM_ANY, WAITING, answered, is_in
 from listener.entry import OutboxEntry, Outcome, ParkedReason, State
 from listener.errors import LeaseLost
-from listener.many import given, many, one_of
 from listener.positions import Position
 from listener.schema import change, outbox
-
-PRIORITY = {Source.MANUAL: 0, Source.STREAM: 10, Source.SWEEP: 20, Source.BACKFILL: 30}
-"""Lower is sooner: a person waits for a retry, nobody for a backfill."""
 
 _NOW = func.db_now()
 
@@ -49,14 +44,10 @@ async def append(tx: Tx, changes: Sequence[Change], position: Position | None, *
     """The number of changes that were new; all of them, their outbox rows and the position become true together.
 
     A change that is known already adds nothing. One whose record has a waiting row folds into it; else a row is made,
-    due after `settle`, so that an edit in several saves becomes one visit.
+    due after `settle`, so that an edit in several saves becomes one visit. Raises `Conflict` if another process keeps
+    one of these changes at this very moment: begin a new transaction and append again.
     """
-    new = await _keep(tx, changes, position.channel if position else None)
-    if new:
-        await _fold(tx, new, settle)
-    if position is not None:
-        await positions.move(tx, position)
-    return len(new)
+    return await arrivals.keep(tx, changes, position, settle=settle)
 
 
 async def claim(tx: Tx, *, worker: str, lease: timedelta) -> OutboxEntry | None:
@@ -185,10 +176,6 @@ def _held(entry: OutboxEntry) -> Any:
     )
 
 
-def _greater(one: Any, other: Any) -> Any:
-    return case((one > other, one), else_=other)
-
-
 def _lesser(one: Any, other: Any) -> Any:
     return case((one < other, one), else_=other)
 
@@ -243,84 +230,6 @@ _SAVE = {
     for dialect in ("postgresql", "sqlite")
     for keeps_lease, answers, finished in product((False, True), repeat=3)
 }
-
-
-async def _keep(tx: Tx, changes: Sequence[Change], channel: str | None) -> list[Any]:
-    if not changes:
-        return []
-    rows = [
-        {
-            "dedupe_key": one.dedupe_key,
-            "channel": channel,
-            "object_name": one.object_name,
-            "record_id": one.record_id,
-            "kind": one.kind,
-            "fields": sorted(one.fields),
-            "changed_at": one.changed_at,
-            "source": one.source,
-        }
-        for one in changes
-    ]
-    return list((await tx.execute(_KEEP[tx.dialect.name], given(tx, rows))).all())
-
-
-async def _fold(tx: Tx, new: list[Any], settle: timedelta) -> None:
-    by_record: dict[str, list[Any]] = {}
-    for one in new:
-        by_record.setdefault(one.record_id, []).append(one)
-    # Sorted, so that two listeners that fold the same records lock them in one order.
-    rows = [
-        {
-            "object_name": ones[0].object_name,
-            "record_id": record_id,
-            "priority": min(PRIORITY[Source(one.source)] for one in ones),
-            "changes": len(ones),
-            "changed_at": max(one.changed_at for one in ones),
-            "settle": settle.total_seconds(),
-        }
-        for record_id, ones in sorted(by_record.items())
-    ]
-    await tx.execute(_FOLD[tx.dialect.name], given(tx, rows))
-    for start in range(0, len(new), 500):
-        await tx.execute(_LINK[tx.dialect.name], {"ids": [one.id for one in new[start : start + 500]]})
-
-
-def _kept(dialect: str) -> Any:
-    kept = many(dialect, change, _GIVEN_CHANGE, received_at=_NOW).on_conflict_do_nothing(index_elements=["dedupe_key"])
-    return kept.returning(change.c.id, change.c.object_name, change.c.record_id, change.c.changed_at, change.c.source)
-
-
-def _folded(dialect: str) -> Any:
-    constants = {"state": literal_column("'PENDING'"), "created_at": _NOW}
-    fold = many(dialect, outbox, _GIVEN_ROW, after={"due_at": "settle"}, **constants)
-    fresh = fold.excluded
-    folded = fold.on_conflict_do_update(
-        index_elements=[outbox.c.record_id],
-        index_where=text("state = 'PENDING' AND leased_until IS NULL"),
-        set_={
-            "changes": outbox.c.changes + fresh.changes,
-            "changed_at": _greater(outbox.c.changed_at, fresh.changed_at),
-            "priority": _lesser(fresh.priority, outbox.c.priority),
-            # A row that waits for its next try may be mended by this change: no reason to wait longer.
-            "due_at": _lesser(fresh.due_at, outbox.c.due_at),
-        },
-    )
-    # RETURNING makes SQLAlchemy send many rows a statement, and keep the statement compiled.
-    return folded.returning(outbox.c.id)
-
-
-def _linked(dialect: str) -> Update:
-    waiting = select(outbox.c.id).where(
-        outbox.c.record_id == change.c.record_id, is_in(State.PENDING), outbox.c.leased_until.is_(None)
-    )
-    return update(change).where(one_of(dialect, change.c.id, "ids")).values(outbox_id=waiting.scalar_subquery())
-
-
-_GIVEN_CHANGE = ("dedupe_key", "channel", "object_name", "record_id", "kind", "fields", "changed_at", "source")
-_GIVEN_ROW = ("object_name", "record_id", "priority", "changes", "changed_at")
-_KEEP = {dialect: _kept(dialect) for dialect in ("postgresql", "sqlite")}
-_FOLD = {dialect: _folded(dialect) for dialect in ("postgresql", "sqlite")}
-_LINK = {dialect: _linked(dialect) for dialect in ("postgresql", "sqlite")}
 
 
 async def _follow_up_superseded(tx: Tx, entry: OutboxEntry) -> Any:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, insert, select
+from sqlalchemy import Boolean, bindparam, case, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from listener import gaps
 from listener.database import Tx, upsert
@@ -94,30 +95,19 @@ async def begin(tx: Tx, channel: str, *, start: str, at: datetime) -> bool:
 
 async def move(tx: Tx, position: Position) -> None:
     """Put down how far the channel was heard. The order is that of arrival: replay ids are never compared."""
-    fresh = upsert(tx, stream).values(
-        channel=position.channel,
-        replay_id=position.replay_id,
-        moved_at=_NOW,
-        heard_at=_NOW,
-        event_at=position.at,
-        echo_at=_NOW if position.echoed else None,
-        own=position.own,
-        unwatched=position.unwatched,
-    )
-    await tx.execute(
-        fresh.on_conflict_do_update(
-            index_elements=["channel"],
-            set_={
-                "replay_id": fresh.excluded.replay_id,
-                "moved_at": fresh.excluded.moved_at,
-                "heard_at": fresh.excluded.heard_at,
-                "event_at": func.coalesce(fresh.excluded.event_at, stream.c.event_at),
-                "echo_at": func.coalesce(fresh.excluded.echo_at, stream.c.echo_at),
-                "own": stream.c.own + fresh.excluded.own,
-                "unwatched": stream.c.unwatched + fresh.excluded.unwatched,
-            },
-        )
-    )
+    await tx.execute(MOVE[tx.dialect.name], values(position))
+
+
+def values(position: Position) -> dict[str, Any]:
+    """What `MOVE` wants to know."""
+    return {
+        "moved_channel": position.channel,
+        "moved_to": position.replay_id,
+        "moved_event_at": position.at,
+        "moved_echoed": position.echoed,
+        "moved_own": position.own,
+        "moved_unwatched": position.unwatched,
+    }
 
 
 async def replay_id(tx: Tx, channel: str) -> str | None:
@@ -197,3 +187,32 @@ def shape_of(value: Any, *, depth: int = 8) -> Any:
             return [shape_of(one, depth=depth - 1) for one in value[:3]] + (["…"] if len(value) > 3 else [])
         case _:
             return type(value).__name__
+
+
+def _moved(insert: Any) -> Any:
+    fresh = insert(stream).values(
+        channel=bindparam("moved_channel"),
+        replay_id=bindparam("moved_to"),
+        moved_at=_NOW,
+        heard_at=_NOW,
+        event_at=bindparam("moved_event_at"),
+        echo_at=case((bindparam("moved_echoed", type_=Boolean), _NOW)),
+        own=bindparam("moved_own"),
+        unwatched=bindparam("moved_unwatched"),
+    )
+    return fresh.on_conflict_do_update(
+        index_elements=["channel"],
+        set_={
+            "replay_id": fresh.excluded.replay_id,
+            "moved_at": fresh.excluded.moved_at,
+            "heard_at": fresh.excluded.heard_at,
+            "event_at": func.coalesce(fresh.excluded.event_at, stream.c.event_at),
+            "echo_at": func.coalesce(fresh.excluded.echo_at, stream.c.echo_at),
+            "own": stream.c.own + fresh.excluded.own,
+            "unwatched": stream.c.unwatched + fresh.excluded.unwatched,
+        },
+    )
+
+
+MOVE: Mapping[str, Any] = {"postgresql": _moved(postgresql.insert), "sqlite": _moved(sqlite.insert)}
+"""`move` as a statement, by dialect; on Postgres it is part of another one when changes arrive."""

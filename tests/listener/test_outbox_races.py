@@ -286,7 +286,10 @@ async def test_two_appends_of_one_record_fold_into_one_row(db: Database, other: 
 @pytest.mark.parametrize("commit", [True, False])
 async def test_one_change_appended_twice_counts_once(db: Database, other: Database, commit: bool) -> None:
     change = a_change(1)
-    assert await overlap(db, other, appends(change), appends(change), commit=commit) == (1, 0 if commit else 1)
+    first, second = await overlap(db, other, appends(change), appends(change), commit=commit)
+    if isinstance(second, Conflict):
+        second = await arrive(other, change)
+    assert (first, second) == (1, 0 if commit else 1)
     assert [one["changes"] for one in await rows(db)] == [1]
 
 
