@@ -150,6 +150,20 @@ async def test_only_those_that_were_asked_for(at: Office) -> None:
     assert [one.record_id for one in (await at.preview()).lines] == [north]
 
 
+async def test_a_chart_that_salesforce_names_is_looked_at_alone(at: Office) -> None:
+    first = at.record()
+    await arrive(at.db, a_change(record_id=first))
+    await at.work()
+    [link] = await rows(at.db, schema.link)
+    async with at.db.writing() as tx:  # as after a restore of another day's database
+        for table in reversed(schema.metadata.sorted_tables):
+            await tx.execute(table.delete())
+    searches = len(list(looks(at.box, "search")))
+    [line] = (await at.preview()).lines
+    assert (line.verdict, line.chart, line.changes) == (Verdict.MATCHED, link["portal_id"], 0)
+    assert len(list(looks(at.box, "search"))) == searches
+
+
 async def test_two_records_of_one_chart_are_a_question(at: Office) -> None:
     town = settled_in(at.box)
     record, chart = next(iter(town.charts.items()))
