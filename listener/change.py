@@ -110,7 +110,8 @@ def changes_in(message: Mapping[str, Any], *, ours: Ours, watched: frozenset[str
     change_type = _text(header, "changeType")
     fields = frozenset[str]() if change_type.startswith("GAP_") else _changed_fields(header)
     if beat and [one[:15] for one in record_ids] == [beat.record_id[:15]]:
-        return Reading(at=at, own=1, echoed=_is_own(header, fields, frozenset({beat.field}), ours))
+        echoed = _is_own(header, fields, frozenset({beat.field}), ours)
+        return Reading(at=at, own=int(echoed), unwatched=int(not echoed), echoed=echoed)
     if object_name not in watched:
         return Reading(at=at, unwatched=max(1, len(record_ids)))
     if change_type == "GAP_OVERFLOW" or any(one.endswith("*") for one in record_ids):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from listener.change import (
     Change,
     ChangeKind,
+    Heartbeat,
     MalformedEvent,
     Ours,
     Reading,
@@ -135,6 +137,8 @@ def test_no_changed_fields_stands_for_all_of_them(fields: list[str] | None) -> N
         ("MailingAddress.Street", "MailingStreet"),
         ("BillingAddress.PostalCode", "BillingPostalCode"),
         ("Name", "Name"),
+        ("Home_Address__c.Street", "Home_Address__Street__s"),
+        ("Place__c.Latitude", "Place__Latitude__s"),
         ("First_Name__c", "First_Name__c"),
     ],
 )
@@ -147,6 +151,24 @@ def test_enriched_fields_and_bodies_are_not_read() -> None:
     """Enrichment puts values of unchanged fields into the body; the header alone says what changed."""
     enriched = {"Fusion_Web_Id__c": "40001", "Fusion_Sync_Status__c": "Synced", "Case_Notes__c": "--- +++ @@ diff"}
     assert read(event(body=enriched)) == read(event())
+
+
+@pytest.mark.parametrize("name", ["nulledFields", "diffFields"])
+def test_emptied_fields_and_text_diffs_are_changed_fields(name: str) -> None:
+    (change,) = read(event(**{name: ["Case_Notes__c"]})).changes
+    assert change.fields == {"First_Name__c", "LastModifiedDate", "Case_Notes__c"}
+
+
+@pytest.mark.parametrize("name", ["nulledFields", "diffFields"])
+def test_where_no_changed_fields_are_told_all_of_them_may_have_whatever_is_named_besides(name: str) -> None:
+    (change,) = read(event(changedFields=None, **{name: ["Case_Notes__c"]})).changes
+    assert change.fields == frozenset()
+
+
+def test_a_text_diff_in_the_body_is_not_read() -> None:
+    """A long text may come as a diff against a value that we do not have: the record itself is read."""
+    diff = {"Case_Notes__c": {"diff": "--- \n+++ 3f1c\n@@ -1,1 +1,1 @@\n-one\n+two"}}
+    assert read(event(body=diff, changedFields=["Case_Notes__c"])) == read(event(changedFields=["Case_Notes__c"]))
 
 
 @pytest.mark.parametrize(
@@ -216,6 +238,68 @@ def test_what_is_more_than_our_own_fields_is_a_change(
     assert (reading.own, len(reading.changes)) == (0, 1)
 
 
+@pytest.mark.parametrize("ours", [by_client, by_user])
+@pytest.mark.parametrize("name", ["nulledFields", "diffFields"])
+def test_a_field_that_is_not_ours_and_was_emptied_with_them_is_a_change(
+    ours: Callable[..., dict[str, Any]], name: str
+) -> None:
+    reading = read(ours(changedFields=["Fusion_Web_Id__c"], **{name: ["Guardian_Phone__c"]}))
+    assert (reading.own, len(reading.changes)) == (0, 1)
+
+
+def test_a_flows_event_of_another_record_in_our_transaction_is_a_change() -> None:
+    """Our write may set off a flow: it saves as our user, in our transaction, and what it saves is not ours."""
+    ours = by_user(changedFields=["Fusion_Web_Id__c"], sequenceNumber=1)
+    flow = by_user(changedFields=["Guardian_Phone__c"], sequenceNumber=2, recordIds=[SECOND], replay_id=7002)
+    assert (read(ours).own, read(ours).changes) == (1, ())
+    assert [one.record_id for one in read(flow).changes] == [SECOND]
+
+
+def test_our_user_is_known_by_the_short_form_of_the_id_too() -> None:
+    assert OURS.user_id is not None
+    assert read(event(commitUser=OURS.user_id[:15], changedFields=["Fusion_Web_Id__c"])).own == 1
+
+
+# The heartbeat
+
+BEAT = Heartbeat(object_name="Heartbeat__c", record_id=long_id("a1H000000000001"), field="Beat__c")
+
+
+def heard(message: dict[str, Any]) -> Reading:
+    """The message as an installation with a heartbeat reads it."""
+    return changes_in(message, ours=replace(OURS, heartbeat=BEAT), watched=WATCHED)
+
+
+def beating(**header: Any) -> dict[str, Any]:
+    """An update of the heartbeat's record by us."""
+    told = {"entityName": "Heartbeat__c", "recordIds": [BEAT.record_id], "changedFields": ["Beat__c"]}
+    return event(**{**told, "commitUser": OURS.user_id, **header})
+
+
+def test_our_heartbeat_is_heard_and_is_no_change() -> None:
+    assert heard(beating()) == Reading(at=NOON, own=1, echoed=True)
+    assert heard(beating(recordIds=[BEAT.record_id[:15]])).echoed
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"commitUser": "005000000000009AAA"},  # somebody else's edit proves the stream, but not our way through the org
+        {"changedFields": ["Beat__c", "Name"]},
+        {"changedFields": []},
+        {"changeType": "DELETE", "changedFields": []},
+        {"changeType": "GAP_UPDATE"},
+    ],
+)
+def test_what_else_happens_to_the_heartbeats_record_is_no_echo_and_nobodys_patient(header: dict[str, Any]) -> None:
+    assert heard(beating(**header)) == Reading(at=NOON, unwatched=1)
+
+
+def test_other_records_of_the_heartbeats_object_are_unwatched() -> None:
+    assert heard(beating(recordIds=["a1H000000000002AAA"])) == Reading(at=NOON, unwatched=1)
+    assert heard(event()) == read(event())
+
+
 def test_our_fields_edited_by_somebody_else_are_a_change() -> None:
     reading = read(event(changedFields=["Fusion_Web_Id__c"]))
     assert (reading.own, len(reading.changes)) == (0, 1)
@@ -248,6 +332,7 @@ def test_an_origin_without_a_client_is_nobodys(origin: Any) -> None:
         (event(entityName=""), "entityName is missing"),
         (event(entityName=5), "entityName is missing"),
         (event(changeType=None), "changeType is missing"),
+        (event(changeType="SNAPSHOT"), "changeType is not one that is documented"),  # reserved, so not known yet
         (event(changeType="TRUNCATE"), "changeType is not one that is documented"),
         (event(changeType="GAP_"), "changeType is not one that is documented"),
         (event(changeType="GAP_GAP_UPDATE"), "changeType is not one that is documented"),
@@ -269,6 +354,8 @@ def test_an_origin_without_a_client_is_nobodys(origin: Any) -> None:
         (event(changedFields=3), "changedFields is not a list"),
         (event(changedFields=["First_Name__c", 3]), "changedFields has something else than names"),
         (event(changedFields=["First\x00Name"]), "changedFields has something else than names"),
+        (event(nulledFields="First_Name__c"), "nulledFields is not a list"),
+        (event(diffFields=[3]), "diffFields has something else than names"),
         (event(transactionKey={"a": 1}), "transactionKey is not text"),
         (event(transactionKey="\ud800"), "transactionKey is not text"),
     ],
