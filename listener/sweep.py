@@ -8,7 +8,7 @@ with by the next one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -81,10 +81,10 @@ async def sweep(
             found = await _compare(tx, page, trust_own=not open_gaps, ahead=ahead)
             await _keep(tx, object_name, page, found, intake)
             for gap in open_gaps:
-                await _count(tx, gap, [one for one in page if one.modified_at >= starts[gap.id]], found, reached)
+                await _count(tx, gap.id, _in(page, starts[gap.id], reached[gap.id]), found, reached[gap.id])
             number = len(found.missed) + len(found.deleted)
             await positions.swept(tx, channel, page[-1].modified_at, missed=number, done=False)
-        reached |= {gap.id: page[-1].modified_at for gap in open_gaps if page[-1].modified_at >= starts[gap.id]}
+        reached |= {one: page[-1].modified_at for one in reached if _in(page, starts[one], reached[one])}
         done = _plus(done, found)
     for gap in open_gaps:
         # From its beginning, also where the records are gone on with in the middle.
@@ -143,19 +143,20 @@ async def _keep(tx: Tx, object_name: str, page: Sequence[Touched], found: _Found
     await outbox.append(tx, changes, None, settle=intake.settle)
 
 
-async def _count(
-    tx: Tx, gap: Gap, page: Sequence[Touched], found: _Found, reached: Mapping[int, datetime | None]
-) -> None:
-    """Add to the gap what of the page lies in it."""
+def _in(page: Sequence[Touched], start: datetime, reached: datetime | None) -> Sequence[Touched]:
+    """What of the page lies in a gap that begins at `start`, behind what was counted before."""
+    return [one for one in page if one.modified_at >= start and (reached is None or one.modified_at > reached)]
+
+
+async def _count(tx: Tx, gap_id: int, page: Sequence[Touched], found: _Found, reached: datetime | None) -> None:
     if page:
         ids = {one.record_id for one in page}
-        live = {one.record_id for one in page if not one.deleted}
         await gaps.sweep_came_to(
             tx,
-            gap.id,
-            before=reached[gap.id],
+            gap_id,
+            before=reached,
             until=page[-1].modified_at,
-            changed=len(live),
+            changed=len({one.record_id for one in page if not one.deleted}),
             enqueued=len(found.missed & ids),
             deleted=len(found.deleted & ids),
         )
@@ -219,12 +220,12 @@ def change_of(object_name: str, one: Touched) -> Change:
 
 
 async def pages(touched: AsyncIterator[Touched]) -> AsyncIterator[Sequence[Touched]]:
-    """What is compared, and committed, at a time."""
+    """What is compared, and committed, at a time. What bears one moment stays together, so that one goes on behind."""
     page: list[Touched] = []
     async for one in touched:
-        page.append(one)
-        if len(page) == _PAGE:
+        if len(page) >= _PAGE and one.modified_at != page[-1].modified_at:
             yield page
             page = []
+        page.append(one)
     if page:
         yield page

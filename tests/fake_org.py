@@ -25,11 +25,12 @@ class FakeOrg:
         self.writes: list[tuple[RecordId, dict[str, Any]]] = []
         self.outages: list[Exception] = []
         self.refusals: dict[RecordId, RecordError] = {}
+        self.purged: list[Touched] = []
         self._fields = None if fields is None else {"Id", "IsDeleted", "SystemModstamp", *fields}
         self._clock = clock
 
     def create(self, values: Mapping[str, Any]) -> RecordId:
-        record_id = long_id(f"a0P{len(self.records) + 1:012d}")
+        record_id = long_id(f"a0P{len(self.records) + len(self.purged) + 1:012d}")
         self.records[record_id] = {"Id": record_id, "IsDeleted": False, **values, "SystemModstamp": self._clock()}
         return record_id
 
@@ -38,6 +39,11 @@ class FakeOrg:
 
     def delete(self, record_id: RecordId) -> None:
         self.edit(record_id, {"IsDeleted": True})
+
+    def purge(self, record_id: RecordId) -> None:
+        """Gone from the recycle bin too."""
+        del self.records[record_id]
+        self.purged.append(Touched(record_id=record_id, modified_at=self._clock(), deleted=True))
 
     async def read(
         self, object_name: str, record_ids: Sequence[RecordId], fields: Sequence[str]
@@ -57,6 +63,9 @@ class FakeOrg:
     async def deleted_since(self, object_name: str, since: datetime, until: datetime) -> AsyncIterator[Touched]:
         async for one in self.changed_since(object_name, since, until):
             if one.deleted:
+                yield one
+        for one in self.purged:
+            if since <= one.modified_at <= until:
                 yield one
 
     async def update(self, object_name: str, values: Mapping[RecordId, Record]) -> dict[RecordId, RecordError | None]:

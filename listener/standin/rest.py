@@ -182,12 +182,12 @@ class Rest:
         return web.json_response({"ids": ids, "latestDateCovered": rest_form(end)})
 
     async def deleted(self, call: Call) -> web.Response:
-        """Records that went to the recycle bin in the window."""
+        """Records that were deleted in the window, purged ones too."""
         sobject, start, end = self._window(call)
         gone = [
-            {"id": row["Id"], "deletedDate": rest_form(row["SystemModstamp"])}
-            for row in self._store.rows(sobject, deleted=True)
-            if row["IsDeleted"] and start <= _modstamp(row) < end
+            {"id": record_id, "deletedDate": rest_form(at)}
+            for record_id, at in self._store.log_of_deletes(sobject)
+            if start <= at < end
         ]
         earliest = rest_form(self._store.now() - REPLICATION_WINDOW)
         body = {"deletedRecords": gone, "earliestDateAvailable": earliest, "latestDateCovered": rest_form(end)}

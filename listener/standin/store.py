@@ -59,6 +59,7 @@ class Store:
         self._rows: dict[str, dict[str, Row]] = {name: {} for name in schema.objects}
         self._ids = {name: mint(o.key_prefix) for name, o in schema.objects.items()}
         self._numbers = {name: count(1) for name in schema.objects}
+        self._purged: dict[str, dict[str, datetime]] = {name: {} for name in schema.objects}
 
     def now(self) -> datetime:
         return self._clock().replace(microsecond=0)
@@ -100,7 +101,19 @@ class Store:
 
     def purge(self, sobject: Sobject, record_id: str) -> None:
         """A hard delete: gone from the recycle bin too, and no change event tells of it ("Enrich Change Events")."""
-        self._rows[sobject.name].pop(record_id, None)
+        row = self._rows[sobject.name].pop(record_id, None)
+        if row is not None:
+            deleted_at = row["SystemModstamp"] if row["IsDeleted"] else self.now()
+            assert isinstance(deleted_at, datetime)  # noqa: S101  the store stamps every row
+            self._purged[sobject.name][record_id] = deleted_at
+
+    def log_of_deletes(self, sobject: Sobject) -> Iterator[tuple[str, datetime]]:
+        """Every deleted record with its time, the purged ones too ("sObject Get Deleted")."""
+        for row in self.rows(sobject, deleted=True):
+            at = row["SystemModstamp"]
+            if row["IsDeleted"] and isinstance(at, datetime):
+                yield str(row["Id"]), at
+        yield from self._purged[sobject.name].items()
 
     def begin(self, by: str, origin: str | None) -> "Transaction":
         return Transaction(self, by, origin)

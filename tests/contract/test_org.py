@@ -28,19 +28,26 @@ class Rig:
     create: Callable[[Mapping[str, Any]], str]
     edit: Callable[[str, Mapping[str, Any]], None]
     delete: Callable[[str], None]
+    purge: Callable[[str], Any]
 
 
 @pytest.fixture(params=["fake", "stand-in"])
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     if request.param == "fake":
         fake = FakeOrg(fields=FIELDS)
-        yield Rig(org=fake, create=fake.create, edit=fake.edit, delete=fake.delete)
+        yield Rig(org=fake, create=fake.create, edit=fake.edit, delete=fake.delete, purge=fake.purge)
         return
     async with stand_in() as standing:
         login = Login(settings_for(standing))
         org = SalesforceOrg(login, api_version="66.0", page=200)
         control = standing.control
-        yield Rig(org=org, create=control.create, edit=control.update, delete=control.delete)
+        yield Rig(
+            org=org,
+            create=control.create,
+            edit=control.update,
+            delete=control.delete,
+            purge=lambda one: control.save({"op": "purge", "id": one}),
+        )
         await org.close()
         await login.close()
 
@@ -115,6 +122,20 @@ async def test_deletes_of_a_span_are_told_alone(rig: Rig) -> None:
     since, until = around_now()
     deleted = [one async for one in rig.org.deleted_since(P, since, until)]
     assert [(one.record_id, one.deleted) for one in deleted] == [(gone, True)]
+
+
+async def test_the_log_of_deletes_knows_what_is_purged_and_nothing_else_does(rig: Rig) -> None:
+    gone = RecordId(rig.create(patient()))
+    rig.purge(gone)
+    since, until = around_now()
+    assert [one.record_id async for one in rig.org.deleted_since(P, since, until)] == [gone]
+    assert [one async for one in rig.org.changed_since(P, since, until)] == []
+    assert await rig.org.read(P, [gone], []) == {}
+
+
+async def test_the_org_tells_the_time(rig: Rig) -> None:
+    assert abs(await rig.org.now() - datetime.now(UTC)) < timedelta(seconds=5)
+    assert (await rig.org.now()).tzinfo == UTC
 
 
 async def test_an_update_writes_what_it_is_given_and_tells_each_record_its_own_fate(rig: Rig) -> None:

@@ -177,7 +177,7 @@ async def test_a_linked_record_that_is_gone_is_told_once(clinic: Clinic, purged:
     record_id = await clinic.linked()
     clinic.at += HOUR
     if purged:
-        del clinic.org.records[record_id]
+        clinic.org.purge(record_id)
     else:
         clinic.org.delete(record_id)
     assert await clinic.compare() == Compared(linked=1, gone=1)
@@ -212,7 +212,7 @@ async def test_what_lies_before_a_first_start_with_now_is_not_ours(clinic: Clini
 async def test_a_count_alone_writes_nothing(clinic: Clinic) -> None:
     clinic.ready()
     gone = await clinic.linked()
-    del clinic.org.records[gone]
+    clinic.org.purge(gone)
     before = [await rows(clinic.db, table) for table in schema.metadata.sorted_tables]
     assert await clinic.compare(only_count=True) == Compared(ready=1, linked=1, never_worked=1, gone=1)
     assert [await rows(clinic.db, table) for table in schema.metadata.sorted_tables] == before
@@ -241,5 +241,5 @@ async def test_more_records_than_a_page_are_compared(clinic: Clinic) -> None:
     clinic.at += 8 * DAY
     clinic.ready()
     for one in linked[:110]:
-        del clinic.org.records[one]
+        clinic.org.purge(one)
     assert await clinic.compare() == Compared(ready=511, linked=620, never_worked=1, gone=110)

@@ -1,20 +1,21 @@
 """What the stream missed is found, and only that; gaps are closed with what was found in them."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from listener import gaps, positions, schema
+from listener import gaps, links, positions, schema
 from listener.change import ChangeKind, Ours, RecordId, Source
 from listener.database import Database
 from listener.entry import ParkedReason
-from listener.errors import Outage
+from listener.errors import Conflict, Outage
+from listener.links import Link
 from listener.listen import Intake
 from listener.org import Touched
-from listener.sweep import BEGINNING, OVERLAP, Swept, sweep
+from listener.sweep import BEGINNING, Swept, look, pages, sweep
 from tests.fake_org import FakeOrg
 from tests.outbox_rows import (
     CHANNEL,
@@ -268,8 +269,11 @@ async def test_a_sweep_that_breaks_off_is_begun_again_where_it_was_and_finds_not
                     raise Outage("the org is away")
 
     org = BreaksOff(clock=lambda: sweeper.at)
-    ids = [org.create({}) for _ in range(620)]
-    before = sweeper.at - HOUR
+    ids = []
+    for _ in range(620):
+        ids.append(org.create({}))
+        sweeper.at += SECOND
+    before = sweeper.at - 2 * HOUR
     await sweeper.swept_already(before)
     await sweeper.gap(before)
     with pytest.raises(Outage):
@@ -279,8 +283,154 @@ async def test_a_sweep_that_breaks_off_is_begun_again_where_it_was_and_finds_not
     assert kept == 500
 
     done = await sweeper.sweep(org=org)
-    assert (done.missed, done.since) == (120, sweeper.at - OVERLAP)  # the gap is gone on with where it was
+    assert done.missed == 120
     (gap,) = await rows(sweeper.db, schema.gap)
-    assert gap["enqueued"] == 620
+    assert (gap["changed"], gap["enqueued"]) == (620, 620)
     assert sorted(await found_by_sweeps(sweeper.db)) == sorted(ids)
     assert await sweeper.swept_until() == done.until
+
+
+async def test_what_bears_one_moment_is_kept_in_one_piece(sweeper: Sweeper) -> None:
+    """Else who goes on behind that moment would leave out the rest, or count it twice."""
+    touched = [Touched(record_id=a_change(n).record_id, modified_at=sweeper.at, deleted=False) for n in range(1200)]
+    later = replace(touched[0], modified_at=sweeper.at + SECOND)
+
+    async def told() -> AsyncIterator[Touched]:
+        for one in [*touched, *[later] * 499]:
+            yield one
+
+    assert [len(page) async for page in pages(told())] == [1200, 499]
+
+
+# ---- deletes in a gap
+
+
+async def linked(sweeper: Sweeper) -> RecordId:
+    """A record with a chart."""
+    record_id = sweeper.org.create({})
+    async with sweeper.db.writing() as tx:
+        await links.make(tx, Link(record_id=record_id, portal_id=record_id[-5:], how="created", identity=None))
+    return record_id
+
+
+async def test_a_patient_who_was_purged_in_a_gap_is_told_as_deleted_once(sweeper: Sweeper) -> None:
+    gone, nobody = await linked(sweeper), sweeper.org.create({})
+    sweeper.at += MINUTE
+    for one in (gone, nobody):
+        sweeper.org.purge(one)
+    for _ in range(2):
+        await sweeper.gap(sweeper.at - HOUR)
+        await sweeper.sweep()
+    deletes = [one for one in await rows(sweeper.db, schema.change) if one["kind"] == ChangeKind.DELETE]
+    assert [one["record_id"] for one in deletes] == [gone]
+    assert [gap["deleted"] for gap in await rows(sweeper.db, schema.gap)] == [1, 0]
+
+
+async def test_a_patient_in_the_recycle_bin_is_counted_once_though_both_ways_show_it(sweeper: Sweeper) -> None:
+    sweeper.org.delete(await linked(sweeper))
+    await sweeper.gap(sweeper.at - HOUR)
+    assert (await sweeper.sweep()).deleted == 1
+    (gap,) = await rows(sweeper.db, schema.gap)
+    assert (gap["changed"], gap["enqueued"], gap["deleted"], gap["note"]) == (0, 0, 1, None)
+
+
+async def test_without_a_gap_the_log_of_deletes_is_not_asked(sweeper: Sweeper) -> None:
+    class Counting(Standing):
+        asked = 0
+
+        async def deleted_since(self, *args: Any) -> AsyncIterator[Touched]:
+            self.asked += 1
+            async for one in super().deleted_since(*args):
+                yield one
+
+    org = Counting(clock=lambda: sweeper.at)
+    await sweeper.sweep(org=org)
+    assert org.asked == 0
+    await sweeper.gap(sweeper.at - HOUR)
+    await sweeper.sweep(org=org)
+    assert org.asked == 1
+
+
+async def test_a_gap_that_is_older_than_the_log_of_deletes_says_so(sweeper: Sweeper) -> None:
+    await sweeper.gap(sweeper.at - timedelta(days=16))
+    await sweeper.sweep()
+    (gap,) = await rows(sweeper.db, schema.gap)
+    assert "log of deletes reaches back to" in gap["note"]
+    assert "nightly comparison" in gap["note"]
+
+
+# ---- clocks
+
+
+@pytest.mark.parametrize("wrong", [-HOUR, HOUR])
+async def test_a_clock_of_ours_that_is_wrong_by_an_hour_loses_nothing(db: Database, wrong: timedelta) -> None:
+    """The org's clock is right, and ours is not: what is saved between any two sweeps is found."""
+    sweeper = Sweeper(db, (await now(db)).replace(microsecond=0) + wrong)
+    ids = []
+    for _ in range(3):
+        ids.append(sweeper.org.create({}))
+        assert (await sweeper.sweep(later=10 * SECOND)).missed == 1
+        sweeper.at += 15 * MINUTE
+    assert await found_by_sweeps(db) == ids
+
+
+@pytest.mark.parametrize("wrong", [-HOUR, HOUR])
+async def test_nor_does_it_take_our_own_write_back_for_somebody_elses_edit(sweeper: Sweeper, wrong: timedelta) -> None:
+    ours = await worked(sweeper)
+    await long_ago(sweeper.db)
+    sweeper.at += wrong
+    sweeper.org.edit(ours, {"Fusion_Sync_Status__c": "Synced"})
+    assert (await sweeper.sweep()).missed == 0
+
+
+async def test_nor_somebody_elses_edit_for_our_own_write_back(sweeper: Sweeper) -> None:
+    """The org is an hour ahead. The edit bears the moment that our own clock showed as we wrote back, an hour later."""
+    record_id = await worked(sweeper)
+    sweeper.org.edit(record_id, {"First_Name__c": "Mia"})
+    await long_ago(sweeper.db)
+    await sweeper.swept_already(sweeper.at)
+    assert (await sweeper.sweep(later=HOUR + MINUTE)).missed == 1
+
+
+# ---- two at a time, and none
+
+
+async def test_of_two_sweeps_of_one_gap_the_second_gives_way_and_nothing_counts_twice(sweeper: Sweeper) -> None:
+    sweeper.org.create({})
+    await sweeper.gap(sweeper.at - HOUR)
+
+    class Overtaken(Standing):
+        async def changed_since(self, *args: Any, **kwargs: Any) -> AsyncIterator[Touched]:
+            async for one in super().changed_since(*args, **kwargs):
+                await sweeper.sweep()
+                yield one
+
+    slow = Overtaken(clock=lambda: sweeper.at)
+    slow.records = sweeper.org.records
+    with pytest.raises(Conflict):
+        await sweeper.sweep(org=slow)
+    (gap,) = await rows(sweeper.db, schema.gap)
+    assert (gap["changed"], gap["enqueued"]) == (1, 1)
+    assert len(await found_by_sweeps(sweeper.db)) == 1
+
+
+async def test_a_look_says_what_a_sweep_would_find_and_writes_nothing(sweeper: Sweeper) -> None:
+    sweeper.org.create({})
+    sweeper.org.delete(sweeper.org.create({}))
+    await arrive(sweeper.db, a_change(record_id=sweeper.org.create({}), changed_at=sweeper.at))
+    before = [await rows(sweeper.db, table) for table in schema.metadata.sorted_tables]
+    done = await look(sweeper.org, sweeper.db, object_name=P, where=READY, since=sweeper.at - HOUR)
+    assert (done.changed, done.missed, done.deleted) == (2, 1, 1)
+    assert [await rows(sweeper.db, table) for table in schema.metadata.sorted_tables] == before
+
+
+async def test_what_sweeps_found_beside_the_stream_is_counted_for_good(sweeper: Sweeper) -> None:
+    for _ in range(2):
+        sweeper.org.create({})
+        await sweeper.sweep()
+        sweeper.at += HOUR
+    await sweeper.sweep()
+    async with sweeper.db.reading() as tx:
+        standing = await positions.standing(tx, CHANNEL)
+    assert standing is not None
+    assert (standing.missed, standing.missed_at is not None, standing.swept_at is not None) == (2, True, True)
