@@ -26,7 +26,7 @@ contracts: .make/venv ## who may import whom
 
 # Two browsers at a time are what two cores carry. loadgroup hands tests out one by one: stories take minutes, the rest
 # a moment, and any other way one worker would get all the stories.
-unit: .make/venv .make/chromium ## all tests; ARGS="-k twins", WORKERS=4
+unit: .make/venv .make/chromium .make/node/ready ## all tests; ARGS="-k twins", WORKERS=4
 	$(VENV)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check-migrations: .make/venv ## only the tour up, check, down on SQLite and Postgres
@@ -50,6 +50,10 @@ clean: ## remove .venv, stamps and caches; no database, no .env
 .make/chromium: .make/venv fusion/chromium.py
 	@$(VENV)/python -m fusion.chromium
 	@mkdir -p .make && touch $@
+
+# Without node its tests are skipped, and it says so each time.
+.make/node/ready: tests/sfdx/package.json .ci/set-up-node
+	@./.ci/set-up-node
 
 .make/bench: .make/venv
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' --constraint constraints.txt
