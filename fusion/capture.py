@@ -6,7 +6,8 @@ The stream is one of three. Sweeps find what it missed, and the nightly comparis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,12 +24,14 @@ from listener.org import Org
 from listener.positions import Standing
 from listener.reconcile import reconcile
 from listener.settings import SalesforceSettings
-from listener.stream import NEW, RETAINED, StreamHealth, events
+from listener.stream import NEW, RETAINED, Batch, PositionLost, StreamHealth, events
 from listener.sweep import sweep
 
 log = structlog.get_logger()
 
 _WATCH = timedelta(minutes=1)
+_TURNS, _TURN = 100, 0.3
+"""How often, and after how many seconds, it is looked whether the stream is up before the first sweep."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +53,7 @@ class Capture:
     _told: set[str] = field(default_factory=set)
     _end_session: asyncio.Event = field(default_factory=asyncio.Event)
     _ended_at: datetime | None = None
+    _health: StreamHealth = field(default_factory=StreamHealth)
 
     async def run(self, scheduler: Scheduler) -> None:
         """Listen until `stopping` is set, with all chores beside it. Raises `SetupError`."""
@@ -57,24 +61,26 @@ class Capture:
             return
         for chore in self.chores():
             scheduler.add(chore)
-        health = StreamHealth()
-        self.pulses["stream"] = health
+        self.pulses["stream"] = self._health
         while not self.stopping.is_set():
             self._end_session = asyncio.Event()
             stop = asyncio.create_task(self._stop_with_us(self._end_session))
+            heard = events(
+                self.login,
+                self.salesforce,
+                position=self._position,
+                health=self._health,
+                stopping=self._end_session,
+            )
             try:
-                await listen(
-                    events(
-                        self.login,
-                        self.salesforce,
-                        position=self._position,
-                        health=health,
-                        stopping=self._end_session,
-                    ),
-                    self.intake,
-                )
+                async with aclosing(_followed_by_a_sweep(heard, scheduler)) as items:
+                    await listen(items, self.intake)
             finally:
                 stop.cancel()
+
+    async def _stop_with_us(self, session: asyncio.Event) -> None:
+        await self.stopping.wait()
+        session.set()
 
     def chores(self) -> list[Chore]:
         """What is done beside the stream, and how often it is looked whether it is due."""
@@ -86,10 +92,6 @@ class Capture:
         if self.sync.heartbeat is not None:
             chores.append(Chore(name="heartbeat", every=_WATCH, run=self._heartbeat))
         return chores
-
-    async def _stop_with_us(self, session: asyncio.Event) -> None:
-        await self.stopping.wait()
-        session.set()
 
     async def _begin(self) -> bool:
         """Put down how the very first start was meant; False if we are stopped before Salesforce tells the time."""
@@ -126,6 +128,11 @@ class Capture:
         return NEW if standing is not None and standing.start == "now" else RETAINED
 
     async def _sweep(self) -> None:
+        # The first one waits for what the stream says of the position: a gap counts what was found after it was opened.
+        for _ in range(_TURNS):
+            if self._health.sessions or self.stopping.is_set():
+                break
+            await asyncio.sleep(_TURN)
         await sweep(
             self.org, self.intake, object_name=self.object_name, channel=self.salesforce.channel, where=self.ready
         )
@@ -180,6 +187,16 @@ class Capture:
     @property
     def _patience(self) -> timedelta:
         return timedelta(minutes=self.sync.heartbeat_minutes)
+
+
+async def _followed_by_a_sweep(
+    items: AsyncIterator[Batch | PositionLost], scheduler: Scheduler
+) -> AsyncGenerator[Batch | PositionLost, None]:
+    """The same. Once a lost position was put down as a gap, a sweep need not wait for its turn."""
+    async for item in items:
+        yield item
+        if isinstance(item, PositionLost):
+            scheduler.wake("sweep")
 
 
 def due_tonight(now: datetime, last: datetime | None, hour: int) -> bool:
