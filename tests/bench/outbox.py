@@ -32,7 +32,7 @@ class Sizes:
     """How much is measured. `seconds`: after so long no further round of a part begins; one round there always is."""
 
     rounds: int = 5
-    seconds: float = 60.0
+    seconds: float = 150.0
     singles: int = 60
     batched: int = 1_000
     drained: int = 200
