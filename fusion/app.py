@@ -17,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from fusion import chromium, leftovers
+from fusion.admission import login_of
 from fusion.capture import Capture
 from fusion.drain import drain
 from fusion.lease import LeaseTimes
@@ -128,7 +129,7 @@ async def _open(parts: _Parts, roles: frozenset[Role]) -> None:
     freed = await holders.free_leases_of_the_dead(parts.db)
     if freed:
         log.info("took over from a dead process", entries=freed)
-    login = Login(parts.settings.salesforce)
+    login = login_of(parts.settings, parts.db)
     parts.stack.push_async_callback(login.close)
     if Role.WORK in roles:
         await _work(parts, login)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from fusion import chromium, leftovers
+from fusion.admission import login_of
 from fusion.backfill import Place
 from fusion.mapping import RecordMapping, load_mapping
 from fusion.patient import Edit, Hit, Identity, Patient, Shown
@@ -24,7 +25,6 @@ from listener.database import Database
 from listener.errors import Outage
 from listener.gates import Lane
 from listener.links import LinksIn
-from listener.login import Login
 from listener.org import FieldDescription, SalesforceOrg
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def salesforce_of(settings: Settings) -> AsyncIterator[Salesforce]:
         stack.push_async_callback(db.close)
         await db.check()
         await _pass(db, Lane.SALESFORCE)
-        login = Login(settings.salesforce)
+        login = login_of(settings, db)
         stack.push_async_callback(login.close)
         org = SalesforceOrg(login, api_version=settings.salesforce.api_version)
         stack.push_async_callback(org.close)

@@ -66,6 +66,11 @@ class SyncSettings(Part):
     mapping: Path | None = Field(
         default=None, description="Mapping of Salesforce fields to patient fields; default: mapping.toml of the package"
     )
+    key: SecretStr | None = Field(
+        default=None,
+        description="Key to what is kept sealed; to change it, put the new one in front of the old one, with a comma",
+        json_schema_extra={"hint": 'make one as the README says under "The key"'},
+    )
     pack: str = Field(default="fusion_web", description="Portal pack: the selectors and labels of one portal")
     browser: str | None = Field(default=None, description="Path of the Chromium to use; default: the one found")
     headed: bool = Field(default=False, description="Whether the browser shows its window")
@@ -138,6 +143,12 @@ class SyncSettings(Part):
         """How often things should happen, for the alarms."""
         echo = timedelta(minutes=self.heartbeat_minutes) if self.heartbeat else None
         return Expected(sweep=timedelta(minutes=self.sweep_minutes), echo=echo)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys in `key`, the newest first."""
+        given = self.key.get_secret_value() if self.key else ""
+        return tuple(one.strip() for one in given.split(",") if one.strip())
 
 
 PARTS: tuple[type[Part], ...] = (SalesforceSettings, DatabaseSettings, PortalSettings, SyncSettings)

@@ -29,7 +29,7 @@ from aiosfstream_ng.client import Client, ReplayMarkerStoragePolicy
 from aiosfstream_ng.exceptions import AiosfstreamException
 from aiosfstream_ng.replay import ReplayMarker, ReplayMarkerStorage
 
-from listener.login import Token, is_loopback
+from listener.token_endpoint import Token, is_loopback
 
 Message = Mapping[str, Any]
 

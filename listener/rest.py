@@ -24,7 +24,8 @@ from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
 from listener.errors import Outage
-from listener.login import Login, Token, is_loopback
+from listener.login import Login
+from listener.token_endpoint import Token, is_loopback
 
 _BUSY = frozenset({"SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT", "API_CURRENTLY_DISABLED"})
 _NO_ANSWER = "is the network up, and Salesforce (https://status.salesforce.com)?"

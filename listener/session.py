@@ -10,7 +10,7 @@ from typing import Any
 
 from listener.bayeux import SessionOver, SessionTimes, StrictClient, StrictTransport, Why
 from listener.change import replay_id_of
-from listener.login import Token
+from listener.token_endpoint import Token
 
 Message = Mapping[str, Any]
 _NOTHING = object()

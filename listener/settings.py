@@ -51,6 +51,11 @@ class SalesforceSettings(Part):
         description="PEM file of the RSA key whose certificate the External Client App holds; for jwt",
         json_schema_extra={"hint": "name the PEM file whose certificate was uploaded to the External Client App"},
     )
+    callback_url: WebAddress = Field(
+        default="http://localhost:1717/OauthRedirect",
+        description="Callback URL of the External Client App, letter by letter; for web. On this host, or none of ours",
+        json_schema_extra={"hint": "copy the callback URL of the External Client App into .env"},
+    )
     api_version: str = Field(
         default="66.0", pattern=r"^[4-9]\d\.0$", description="Version of the REST and streaming interfaces"
     )

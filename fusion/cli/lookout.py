@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from fusion.admission import login_of
 from fusion.mapping import load_mapping
 from fusion.settings import load
 from listener.change import Ours
 from listener.database import Database
 from listener.listen import Intake
-from listener.login import Login
 from listener.org import CLIENT, Org, SalesforceOrg
 
 
@@ -33,7 +33,7 @@ async def lookout() -> AsyncIterator[Lookout]:
     settings = load(salesforce=True)
     mapping = load_mapping(settings.sync.mapping)
     db = Database(settings.database.url)
-    login = Login(settings.salesforce)
+    login = login_of(settings, db)
     org = SalesforceOrg(login, api_version=settings.salesforce.api_version)
     try:
         await db.check()

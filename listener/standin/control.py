@@ -116,7 +116,11 @@ class Control:
 
     def expire_tokens(self) -> None:
         """Revokes every access token: 401 in REST, `401::Authentication invalid` on every stream."""
-        self._tokens.revoke()
+        self._tokens.revoke_all()
+
+    def end_consents(self) -> int:
+        """Takes back what people gave to apps in a browser, as an administrator may in Setup. How many there were."""
+        return self._tokens.end_consents()
 
     def drop_sessions(self) -> int:
         """Forgets every stream client: `403::Unknown client` next. How many there were."""
@@ -205,6 +209,9 @@ class Control:
             self.expire_tokens()
             return self.stats()
 
+        async def end_consents(body: dict[str, Any]) -> Any:
+            return {"ended": self.end_consents()}
+
         async def drop_sessions(body: dict[str, Any]) -> Any:
             return {"dropped": self.drop_sessions()}
 
@@ -242,6 +249,7 @@ class Control:
             _lever("POST", "latency", latency),
             _lever("POST", "allowance", allowance),
             _lever("POST", "expire-tokens", expire_tokens),
+            _lever("POST", "end-consents", end_consents),
             _lever("POST", "drop-sessions", drop_sessions),
             _lever("POST", "stall", stall),
             _lever("POST", "expire-cursors", expire_cursors),

@@ -19,10 +19,11 @@ from aiohttp import web
 
 from listener.standin.ledger import Ledger
 from listener.standin.people import Client, Flow, Person
-from listener.standin.tokens import Tokens, bearer
+from listener.standin.tokens import Consent, Tokens, bearer
 
 CODE_LIFE = timedelta(minutes=15)  # "the authorization code expires after 15 minutes", web server flow
 ASSERTION_SLACK = timedelta(minutes=3)  # "exp ... must be within 3 minutes", JWT bearer flow
+SCOPES = frozenset({"api", "refresh_token", "offline_access"})  # what the app's OAuth settings name
 AUDIENCES = frozenset({"https://login.salesforce.com", "https://test.salesforce.com"})
 
 
@@ -41,6 +42,7 @@ class _Code:
     person: Person
     redirect_uri: str
     challenge: str
+    scope: str
     expires_at: datetime
 
 
@@ -182,31 +184,33 @@ class OAuth:
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != code.challenge:
             raise GrantRefused("invalid_grant", "invalid code verifier")
-        answer = self._answer(client, code.person)
-        answer["refresh_token"] = self._tokens.issue_refresh(client, code.person)
+        if not {"refresh_token", "offline_access", "full"} & set(code.scope.split()):
+            return self._answer(client, code.person), client, code.person
+        consent = self._tokens.consent(client, code.person, code.scope)
+        answer = self._answer(client, code.person, consent) | {"refresh_token": consent.refresh_token}
         return answer, client, code.person
 
     def _refresh(self, form: Mapping[str, str]) -> tuple[dict[str, str], Client, Person]:
         client = self._client(form, Flow.REFRESH_TOKEN, secret_needed=False)
-        token = form.get("refresh_token", "")
-        held = self._tokens.refresh(token)
-        if held is None or held[0].id != client.id:
+        consent = self._tokens.of_refresh(form.get("refresh_token", ""))
+        if consent is None or consent.client.id != client.id:
             raise GrantRefused("invalid_grant", "expired access/refresh token")
-        answer = self._answer(client, held[1])
         if client.rotates:  # "Refresh Token Rotation": the answer carries the next one, the old one is spent
-            self._tokens.drop_refresh(token)
-            answer["refresh_token"] = self._tokens.issue_refresh(client, held[1])
-        return answer, client, held[1]
+            self._tokens.rotate(consent)
+        answer = self._answer(client, consent.person, consent)
+        if client.rotates:
+            answer["refresh_token"] = consent.refresh_token
+        return answer, client, consent.person
 
-    def _answer(self, client: Client, person: Person) -> dict[str, str]:
-        session = self._tokens.issue(client, person)
+    def _answer(self, client: Client, person: Person, consent: Consent | None = None) -> dict[str, str]:
+        session = self._tokens.issue(client, person, consent)
         identity = f"{self._base_url()}/id/{self._org_id}/{person.id}"
         issued_at = str(int(session.issued_at.timestamp() * 1000))
         signature = hashlib.sha256(f"{identity}{issued_at}{client.secret}".encode()).digest()
         return {
             "access_token": session.token,
             "signature": base64.b64encode(signature).decode(),
-            "scope": session.scope,
+            "scope": consent.scope if consent else session.scope,
             "instance_url": self._base_url(),
             "id": identity,
             "token_type": "Bearer",
@@ -255,6 +259,8 @@ class OAuth:
         elif not challenge or asked.get("code_challenge_method") != "S256":
             # `isPkceRequired` is on here, as Salesforce recommends.
             back |= {"error": "invalid_request", "error_description": "missing required code challenge"}
+        elif unknown := set(asked.get("scope", "").split()) - SCOPES:
+            back |= {"error": "invalid_scope", "error_description": f"the requested scope is not allowed: {unknown}"}
         elif username is None or username not in self._people:
             back |= {"error": "access_denied", "error_description": "end-user denied authorization"}
         else:
@@ -264,6 +270,7 @@ class OAuth:
                 person=self._people[username],
                 redirect_uri=asked["redirect_uri"],
                 challenge=challenge,
+                scope=asked.get("scope") or "api refresh_token",  # none asked for: all that the app has
                 expires_at=self._clock() + CODE_LIFE,
             )
             back["code"] = code
@@ -287,12 +294,15 @@ class OAuth:
 
     async def revoke(self, request: web.Request) -> web.Response:
         token = (await self._form(request)).get("token", "")
-        if self._tokens.known(token) is None and self._tokens.refresh(token) is None:
+        consent = self._tokens.of_refresh(token)
+        if self._tokens.known(token) is None and consent is None:
             return web.json_response(
                 {"error": "unsupported_token_type", "error_description": "invalid token"}, status=400
             )
-        self._tokens.drop_refresh(token)
+        if consent is not None:
+            self._tokens.end(consent)
         self._tokens.revoke(token)
+        self._ledger.record("revoke", refresh=consent is not None)
         return web.Response()
 
     async def introspect(self, request: web.Request) -> web.Response:

@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp import web
 from org_rig import settings_for, stand_in
 
 from listener.errors import Outage, SetupError
-from listener.login import Login, Token, audiences_for, origin_of, refusal, token_in
+from listener.login import Login, audiences_for
 from listener.settings import SalesforceSettings
 from listener.standin import StandInOrg
 from listener.standin.faults import Fault
+from listener.token_endpoint import Token, origin_of, refusal, token_in
+from tests.kept_process import works
 
 TOKEN = "/services/oauth2/token"
 
@@ -48,20 +49,11 @@ async def login(org: StandInOrg, clock: Clock) -> AsyncIterator[Login]:
     await login.close()
 
 
-async def works(org: StandInOrg, token: Token) -> bool:
-    headers = {"Authorization": f"Bearer {token.access_token}"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as http,
-        http.get(f"{token.instance_url}/services/data/v66.0/limits") as answer,
-    ):
-        return answer.status == 200
-
-
 @pytest.mark.parametrize("auth", ["jwt", "client_credentials"])
 async def test_either_flow_brings_a_token_that_works_and_says_who_we_are(org: StandInOrg, auth: str) -> None:
     login = Login(settings_for(org, auth=auth))
     token = await login.token()
-    assert await works(org, token)
+    assert await works(token)
     assert (token.user_id, token.org_id) == (org.people["integration"].id, org.org_id)
     assert token.instance_url == org.url
     await login.close()
@@ -82,7 +74,7 @@ async def test_a_refused_token_is_renewed_once_however_many_refuse_it(org: Stand
     login.refuse(old)  # a straggler, whose call was on the way when the token was renewed
     assert await login.token() == new
     assert login.calls == 2
-    assert await works(org, new)
+    assert await works(new)
 
 
 async def test_a_failing_endpoint_is_called_ever_more_rarely(org: StandInOrg, login: Login, clock: Clock) -> None:
@@ -196,7 +188,7 @@ async def test_what_worked_once_is_an_outage_when_it_stops_to(org: StandInOrg, l
     assert (await login.token()).access_token
 
 
-async def test_the_web_flow_is_refused_in_one_sentence(org: StandInOrg) -> None:
+async def test_the_web_flow_without_a_kept_log_in_says_which_command(org: StandInOrg) -> None:
     login = Login(settings_for(org, auth="web"))
     with pytest.raises(SetupError, match="SALESFORCE_AUTH"):
         await login.token()

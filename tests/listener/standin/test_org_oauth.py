@@ -156,7 +156,39 @@ async def test_a_rotating_app_spends_each_refresh_token(private_key: str, http: 
             "error": "invalid_grant",
             "error_description": "expired access/refresh token",
         }
-        assert (await caller.grant(**form, refresh_token=second["refresh_token"]))[0] == 200
+        assert (await caller.grant(**form, refresh_token=second["refresh_token"]))[0] == 400
+        caller.token = second["access_token"]
+        assert (await caller.call("GET", "limits"))[0] == 401
+
+
+async def test_the_refresh_token_is_only_for_who_asks_for_its_scope(worker: Caller) -> None:
+    worker.org.control.auto_approve("integration")
+    _, back = await authorize(worker, scope="api")
+    assert "refresh_token" not in (await exchange(worker, back["code"][0]))[1]
+    _, back = await authorize(worker, scope="api refresh_token")
+    assert "refresh_token" in (await exchange(worker, back["code"][0]))[1]
+    assert (await authorize(worker, scope="api everything"))[1]["error"] == ["invalid_scope"]
+
+
+async def test_the_sixth_consent_ends_the_first(worker: Caller) -> None:
+    worker.org.control.auto_approve("integration")
+    given = []
+    for _ in range(6):
+        _, back = await authorize(worker)
+        given.append((await exchange(worker, back["code"][0]))[1]["refresh_token"])
+    form = {"grant_type": "refresh_token", "client_id": worker.who.client_id}
+    assert [(await worker.grant(**form, refresh_token=one))[0] for one in given] == [400] + [200] * 5
+
+
+async def test_a_revoked_refresh_token_takes_its_access_tokens_along(worker: Caller) -> None:
+    worker.org.control.auto_approve("integration")
+    _, back = await authorize(worker)
+    _, given = await exchange(worker, back["code"][0])
+    worker.token = given["access_token"]
+    form = {"token": given["refresh_token"]}
+    async with worker.http.post(f"{worker.org.url}/services/oauth2/revoke", data=form) as answer:
+        assert answer.status == 200
+    assert (await worker.call("GET", "limits"))[0] == 401
 
 
 async def test_the_username_password_flow_is_off(worker: Caller) -> None:
