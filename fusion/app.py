@@ -32,6 +32,7 @@ from listener.database import Database
 from listener.errors import Outage, SetupError
 from listener.listen import Intake
 from listener.login import Login
+from listener.meter import Meter
 from listener.org import CLIENT, SalesforceOrg
 from listener.upkeep import Purged, purge
 
@@ -64,6 +65,7 @@ class _Parts:
     stopping: asyncio.Event
     pulses: dict[str, Any] = field(default_factory=dict)
     listening: asyncio.Task[None] | None = None
+    meters: int = 0
 
 
 async def run(settings: Settings, roles: frozenset[Role], *, stopping: asyncio.Event | None = None) -> None:
@@ -161,6 +163,7 @@ async def _work(parts: _Parts, login: Login) -> None:
     await _hold(parts, portal_settings.holding, patient=False)
     org = SalesforceOrg(login, api_version=parts.settings.salesforce.api_version)
     parts.stack.push_async_callback(org.close)
+    _meter(parts, org)
     browser = WebPortal.from_settings(portal_settings, sync, executable=chromium.find(sync.browser))
     portal = await parts.stack.enter_async_context(browser)
     lease = LeaseTimes(length=timedelta(seconds=sync.lease_seconds), deadline=timedelta(seconds=sync.deadline_seconds))
@@ -202,6 +205,7 @@ async def _listen(parts: _Parts, login: Login) -> None:
         return
     org = SalesforceOrg(login, api_version=salesforce.api_version)
     parts.stack.push_async_callback(org.close)
+    _meter(parts, org)
     own = frozenset(parts.mapping.own.names())
     intake = Intake(
         db=parts.db,
@@ -221,6 +225,13 @@ async def _listen(parts: _Parts, login: Login) -> None:
         stopping=parts.stopping,
         pulses=parts.pulses,
     ).run(parts.scheduler)
+
+
+def _meter(parts: _Parts, org: SalesforceOrg) -> None:
+    """Have the limits looked at: by each connection, since each hears its own answers, and one of them asks as well."""
+    meter = Meter(parts.db, org, ask_every=None if parts.meters else timedelta(minutes=15))
+    parts.meters += 1
+    parts.scheduler.add(Chore(name=f"limits {parts.meters}", every=timedelta(minutes=1), run=meter.read))
 
 
 async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:

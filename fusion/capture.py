@@ -16,7 +16,8 @@ import structlog
 
 from fusion.scheduler import Chore, Scheduler
 from fusion.settings import SyncSettings
-from listener import alarms, gaps, positions
+from listener import alarms, allowance, gaps, positions
+from listener.allowance import Limit
 from listener.errors import Conflict, EntryError, Outage
 from listener.listen import Intake, listen
 from listener.login import Login
@@ -133,6 +134,8 @@ class Capture:
             if self._health.sessions or self.stopping.is_set():
                 break
             await asyncio.sleep(_TURN)
+        if await self._is_thrifty() and await self._swept_lately():
+            return
         await sweep(
             self.org, self.intake, object_name=self.object_name, channel=self.salesforce.channel, where=self.ready
         )
@@ -143,9 +146,26 @@ class Capture:
             datetime.now(UTC).astimezone(), standing.compared_at, self.sync.reconcile_hour
         ):
             return
+        if await self._is_thrifty():
+            return
         await reconcile(
             self.org, self.intake, object_name=self.object_name, channel=self.salesforce.channel, where=self.ready
         )
+
+    async def _is_thrifty(self) -> bool:
+        """Whether API calls are scarce."""
+        async with self.intake.db.reading() as tx:
+            usage = (await allowance.read(tx)).get(Limit.CALLS)
+        return usage is not None and usage.is_tight
+
+    async def _swept_lately(self) -> bool:
+        """Whether one of the last two sweeps was made and nothing has been lost since: then this one can wait."""
+        standing = await self._standing()
+        async with self.intake.db.reading() as tx:
+            lost = await gaps.list_gaps(tx, channel=self.salesforce.channel, only_open=True)
+        if standing is None or standing.swept_at is None or lost:
+            return False
+        return standing.now - standing.swept_at < 2.5 * timedelta(minutes=self.sync.sweep_minutes)
 
     async def _watch(self) -> None:
         """Log each alarm once while it lasts, and its end."""

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex
 
-from listener import board, disk, gaps, gates, outbox, positions, schema
+from listener import allowance, board, disk, gaps, gates, outbox, positions, schema
 from listener.alarms import Expected, alarms
 from listener.database import Database, Tx
 from listener.entry import State
@@ -71,7 +71,7 @@ async def examine(
             return findings
     # Which tables there are is asked of a file that is whole, and rights on tables where tables are.
     order = (_INTEGRITY, _SCHEMA) if db.is_sqlite else (_SCHEMA, _INTEGRITY)
-    for name, ask in (*order, _PLAN, _ROWS, ("stream", partial(_stream, expected=expected))):
+    for name, ask in (*order, _PLAN, _ROWS, ("stream", partial(_stream, expected=expected)), ("limits", _limits)):
         try:
             findings += [one async for one in ask(db)]
         except SetupError as error:
@@ -196,6 +196,13 @@ async def _stream(db: Database, *, expected: Expected) -> AsyncIterator[Finding]
             yield _warning("stream", alarm.said, alarm.move)
         if not found:
             yield _ok("stream", f"Nothing speaks against {one.channel} being heard whole.")
+
+
+async def _limits(db: Database) -> AsyncIterator[Finding]:
+    async with db.reading() as tx:
+        usages = await allowance.read(tx)
+    for one in usages.values():
+        yield _warning("limits", one.said, one.move) if one.is_tight else _ok("limits", one.said)
 
 
 _INTEGRITY, _SCHEMA, _PLAN, _ROWS = ("integrity", _sound), ("schema", _schema), ("claim", _plan), ("entries", _rows)

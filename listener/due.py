@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Select, Update, and_, bindparam, exists, func, literal_column, or_, select, update
 
-from listener import attempts
+from listener import allowance, attempts
 from listener.atonce import AtOnce
 from listener.entry import BLOCKING, State
 from listener.gates import LANES, all_open
@@ -62,6 +62,7 @@ def _waiting(stage: State) -> Select[Any]:
         is_in(stage, job),
         job.c.leased_until.is_(None),
         job.c.due_at <= _NOW,
+        allowance.may_go(job),
         ~exists().where(leased.c.record_id == job.c.record_id, leased.c.leased_until.is_not(None)),
     ).order_by(job.c.priority, job.c.due_at, job.c.id)
     if stage is State.PENDING:

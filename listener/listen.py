@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from listener import gaps, outbox, positions
+from listener import allowance, gaps, outbox, positions
 from listener.change import Change, MalformedEvent, Ours, Reading, changes_in, replay_id_of
 from listener.database import Database, Tx
 from listener.errors import Conflict, Outage
@@ -94,6 +94,7 @@ async def keep(tx: Tx, batch: Batch, intake: Intake) -> int:
         else None
     )
     new = await outbox.append(tx, changes, moved, settle=intake.settle)
+    await allowance.count(tx, batch.channel, len(batch.messages))
     log.info("batch kept", channel=batch.channel, replay_id=last, messages=len(batch.messages), new=new, own=own)
     return new
 

@@ -213,6 +213,14 @@ class SalesforceOrg:
         answer = await self._rest.get(f"sobjects/{_name(object_name)}/describe")
         return {one["name"]: _field(one) for one in _list_in(_granted(answer, object_name), "fields")}
 
+    async def limits(self) -> dict[str, tuple[int, int]]:
+        """Used and allowed of every limit of the org, by name; none where this user may not see them."""
+        answer = await self._rest.get("limits/")
+        if not isinstance(answer, Mapping):
+            return {}  # "View Setup and Configuration" is asked for
+        found = {str(name): (one.get("Max"), one.get("Remaining")) for name, one in answer.items()}
+        return {name: (most - left, most) for name, (most, left) in found.items() if most is not None}
+
     async def _query(self, object_name: str, names: Sequence[str], condition: str) -> AsyncIterator[Mapping[str, Any]]:
         """The records page by page; `_CursorExpired` where Salesforce has forgotten the query meanwhile."""
         soql = f"SELECT {','.join(names)} FROM {_name(object_name)} WHERE {condition}"  # noqa: S608 - names are checked

@@ -18,8 +18,8 @@ _TURN = timedelta(seconds=60)
 """How long a process that renews keeps the others from it: longer than its call and its commit may take."""
 _LOOKS, _LOOK = 150, 0.2
 """How many times, and how often in seconds, we look whether the other process has renewed."""
-_INSIST = 6
-"""How many times in a row a new grant is tried to be kept, in 4 seconds."""
+_INSIST = 5
+"""How many times in a row a new grant is tried to be kept, in 2 seconds."""
 
 
 class Renewal:

@@ -28,6 +28,7 @@ from listener.login import Login
 from listener.token_endpoint import Token, is_loopback
 
 _BUSY = frozenset({"SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT", "API_CURRENTLY_DISABLED"})
+_LIMIT = "REQUEST_LIMIT_EXCEEDED"
 _NO_ANSWER = "is the network up, and Salesforce (https://status.salesforce.com)?"
 
 
@@ -95,6 +96,8 @@ class Rest:
                 break
             self._login.refuse(token)
         if isinstance(answer, Refusal):
+            if _is_daily(answer) and self.usage is not None:
+                self.usage = max(self.usage), self.usage[1]  # whatever the header said last, or did not say now
             outage = _outage(answer)
             if outage is not None:
                 raise outage
@@ -177,18 +180,27 @@ def _refusal(status: int, content: Any) -> Refusal | _NoAnswer:
 
 def _outage(refusal: Refusal) -> Outage | None:
     """The outage that a refusal amounts to, if it is none of what was asked."""
-    if refusal.code == "REQUEST_LIMIT_EXCEEDED":
-        short = "concurrent" in refusal.words.lower()  # too many long calls just now; else the allowance of 24 hours
+    if _is_daily(refusal):
+        # The 24 hours roll: there is no moment at which all is well again, and each look is a call that is refused.
         return Outage(
-            "Salesforce's limit of API calls is used up",
-            hint="see API usage in Setup; who else calls this org?",
-            retry_after=60.0 if short else 900.0,
+            "Salesforce's limit of API calls in 24 hours is used up",
+            hint="`fusion-sync limits`: who else calls this org? It goes on when older calls leave the 24 hours",
+            retry_after=900.0,
+        )
+    if refusal.code == _LIMIT:
+        return Outage(
+            "Salesforce's limit of API calls at a time is used up", hint="who else calls this org?", retry_after=60.0
         )
     if refusal.status == 401 or refusal.code == "INVALID_SESSION_ID":
         return Outage("Salesforce refuses a token that it has just given out", hint="may this user use the API?")
     if refusal.code in _BUSY:
         return Outage(f"Salesforce is busy ({refusal.code})", hint=_NO_ANSWER)
     return None
+
+
+def _is_daily(refusal: Refusal) -> bool:
+    """Whether the allowance of 24 hours is used up; else too many long calls run just now ("Concurrent")."""
+    return refusal.code == _LIMIT and "concurrent" not in refusal.words.lower()
 
 
 class _Wire(HTTPAdapter):

@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from listener.entry import ParkedReason, State
 from listener.moments import UtcDateTime
 
-VERSION = "0004"
+VERSION = "0005"
 """The alembic revision that this code needs; a test holds it against the head of `migrations/`."""
 
 metadata = MetaData(
@@ -248,6 +248,26 @@ kept_login = Table(
     Column("asking_until", UtcDateTime),
     Column("asked_at", UtcDateTime),  # of a renewal whose answer nobody has kept yet
     Column("ended", Text),
+)
+
+# What the org said last of a limit of 24 hours.
+allowance = Table(
+    "allowance",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("used", BigInteger, nullable=False),
+    Column("allowed", BigInteger, nullable=False),
+    Column("told_at", UtcDateTime, nullable=False),
+    CheckConstraint("used >= 0 AND allowed >= 0", name="counts_count_up"),
+)
+
+# The messages that the stream brought us, by the hour in which they came.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("hour", UtcDateTime, primary_key=True),
+    Column("events", BigInteger, nullable=False),
 )
 
 holder = Table(

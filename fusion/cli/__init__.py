@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "Look": {
         "outbox": "List the outbox: what waits, what is done, what needs a person.",
         "show": "Show one entry whole: its changes, and every attempt.",
+        "limits": "Show how much of what Salesforce grants in 24 hours is used.",
         "gaps": "List when the stream may have missed something, and what was found there.",
         "preview": "Show what a visit would type into a chart; writes nothing.",
         "doctor": "Examine the installation: what is wrong, and the next move.",

@@ -9,7 +9,8 @@ import typer
 
 from fusion.cli.tables import as_json, show, table
 from fusion.settings import load
-from listener import board
+from listener import allowance, board
+from listener.allowance import Usage
 from listener.database import Database
 from listener.entry import State
 
@@ -20,7 +21,7 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="One JSON array for machines.")] = False,
 ) -> None:
     """List the outbox: one row a record that changed, newest first. No patient data is in it."""
-    rows, counts = asyncio.run(_read(state, limit))
+    rows, counts, tight = asyncio.run(_read(state, limit))
     if json:
         typer.echo(as_json(rows))
         return
@@ -39,15 +40,19 @@ def command(
         for row in rows
     ]
     columns = ("entry", "record", "state", "outcome", "portal id", "tries", "changes", "changed (UTC)", "why")
-    show(table("Outbox", columns, shown), "  ".join(f"{name} {number}" for name, number in counts.items() if number))
+    states = "  ".join(f"{name} {number}" for name, number in counts.items() if number)
+    notes = (f"{one.said}\n  → {one.move}" for one in tight)
+    show(table("Outbox", columns, shown), states, *notes)
 
 
-async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, Any]], dict[str, int]]:
+async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, Any]], dict[str, int], list[Usage]]:
     db = Database(load().database.url)
     try:
         await db.check()
         async with db.reading() as tx:
             rows = await board.entries(tx, states=states, limit=limit)
-            return rows, {str(state): number for state, number in (await board.counts(tx)).items()}
+            counts = {str(state): number for state, number in (await board.counts(tx)).items()}
+            tight = [usage for usage in (await allowance.read(tx)).values() if usage.is_tight]
+            return rows, counts, tight
     finally:
         await db.close()

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from listener import board, gaps, gates, positions
+from listener import allowance, board, gaps, gates, positions
 from listener.alarms import Expected, alarms
 from listener.database import Database
 from listener.errors import SyncError
@@ -49,6 +49,8 @@ async def readiness(db: Database, *, pulse: Pulse, expected: Expected, quiet_aft
             doubts = await board.doubts(tx)
             standings = await positions.standings(tx)
             open_gaps = await gaps.list_gaps(tx, only_open=True)
+            usages = await allowance.read(tx)
+            events = await allowance.counted(tx)
     except SyncError as error:
         return {"ready": False, "reasons": [str(error)]}
     for lane, gate in lanes.items():
@@ -73,6 +75,11 @@ async def readiness(db: Database, *, pulse: Pulse, expected: Expected, quiet_aft
             for one in standings
             for alarm in alarms(one, [gap for gap in open_gaps if gap.channel == one.channel], expected)
         ],
+        "limits": {
+            usage.limit: {"used": usage.used, "allowed": usage.allowed, "tight": usage.is_tight}
+            for usage in usages.values()
+        },
+        "events_in_24_hours": events,
         "parts": _plain(parts),
     }
 

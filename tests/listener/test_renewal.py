@@ -265,7 +265,7 @@ async def test_a_new_grant_that_cannot_be_kept_at_once_is_kept_before_it_is_used
     class Unlucky(KeptLogin):
         """The database is away for a while, right after the answer."""
 
-        away = 8
+        away = 7
 
         async def renewed(self, held: Held, grant: Grant) -> bool:
             if self.away:
