@@ -20,6 +20,8 @@ from org_rig import settings_for, stand_in
 from sqlalchemy import func, select, update
 
 from listener import authorize
+from listener.alarms import Expected
+from listener.checkup import Verdict, examine
 from listener.database import Database
 from listener.errors import Outage, SetupError
 from listener.login import Login
@@ -309,6 +311,24 @@ async def test_a_process_that_was_stopped_in_its_turn_is_waited_for_and_then_pas
     login = login_to(rotating, kept_in(db, rotating))
     login.refuse(await login.token())
     assert await works(await login.token())
+
+
+async def test_the_doctor_says_how_the_log_in_stands(rotating: StandInOrg, db: Database) -> None:
+    async def found() -> list[tuple[Verdict, str]]:
+        findings = await examine(db, expected=Expected(sweep=timedelta(minutes=15)))
+        return [(one.verdict, one.said) for one in findings if one.check == "log-in"]
+
+    assert await found() == []
+    kept = kept_in(db, rotating)
+    await consented(rotating, kept)
+    assert [verdict for verdict, _ in await found()] == [Verdict.OK]
+    rotating.control.end_consents()
+    login = login_to(rotating, kept)
+    login.refuse(await login.token())
+    with pytest.raises(LoginEnded):
+        await login.token()
+    ((verdict, said),) = await found()
+    assert (verdict, "has ended the log-in" in said) == (Verdict.WARNING, True)
 
 
 async def test_without_a_log_in_it_is_said_how_to_make_one(rotating: StandInOrg, db: Database) -> None:
