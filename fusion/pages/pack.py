@@ -131,12 +131,13 @@ class DialogClass(Data):
 
 
 class Page(Data):
-    """What all pages share. `dialog` is CSS."""
+    """What all pages share. `dialog` is CSS. `unneeded`: addresses, with * for anything, that are not loaded."""
 
     inside: Spots
     dialog: str
     trouble: Spots
     dialogs: tuple[DialogClass, ...] = ()
+    unneeded: tuple[str, ...] = ()
 
 
 class Step(Data):
@@ -207,10 +208,15 @@ class Search(Data):
 
 
 class Chart(Data):
-    """How a chart is read. All but `ready` and `missing` is CSS, or names of labels and attributes."""
+    """How a chart is read. All but `ready` and `missing` is CSS, or names of labels and attributes.
+
+    `answer`: a regular expression for the address of the request that brings a chart; its {id} is the chart's. With it
+    a chart is opened within the page; without it each opening is a page load.
+    """
 
     ready: Spots
     missing: Spots
+    answer: str | None = None
     header: str
     id: str
     pair: str
@@ -312,5 +318,7 @@ def _patterns(pack: Pack) -> Iterator[tuple[tuple[str, ...], str]]:
     yield ("search", "name"), pack.search.name
     yield ("messages", "trouble"), pack.messages.trouble
     yield ("messages", "gone"), pack.messages.gone
+    if pack.chart.answer is not None:
+        yield ("chart", "answer"), pack.chart.answer.replace("{id}", "1")
     for dialog in pack.page.dialogs:
         yield ("page", "dialogs", "words"), dialog.words

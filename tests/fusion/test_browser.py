@@ -183,6 +183,8 @@ async def test_a_changed_label_is_named_and_the_outline_shows_the_new_one(place:
     patient = a_patient(last_name="Relabelled")
     portal_id = place.clinic.put(patient.values, {Section.CONTACTS: (section_of(AVA, Section.CONTACTS),)})
     place.control.labels({"Birthdate": "Date of birth"})
+    # A page that is open keeps its words until it is loaded again.
+    place.control.end_sessions()
     with pytest.raises(Refused) as refused:
         await place.portal.read(portal_id)
     assert (refused.value.code, refused.value.detail) == (Code.PORTAL_CHANGED, 'expected "Birthdate"')
