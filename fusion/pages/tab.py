@@ -170,7 +170,13 @@ class Tab:
         # Mostly it is there already, and counting costs a fraction of waiting.
         locked, *there = await asyncio.gather(self._lock.count(), *(one.count() for one in states.values()))
         if not locked and any(there):
-            return next(name for name, number in zip(states, there, strict=True) if number)
+            # In the order in which they were asked for, since the page may have drawn itself between two looks.
+            first = next(at for at, number in enumerate(there) if number)
+            before = list(states.items())[:first]
+            for name, one in before:
+                if await one.count():
+                    return name
+            return list(states)[first]
         any_of_them = reduce(lambda one, other: one.or_(other), [*states.values(), *self._in_the_way(at_login)]).first
         while (left := within - (time.monotonic() - began)) > 0:
             await self.wire.answer(min(left, _ANSWER))
