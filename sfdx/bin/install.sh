@@ -144,7 +144,7 @@ say "Deploy the package from ${project##*/}/force-app." "sfdx/README.md, \"Unins
 deploy "$project" force-app
 
 say "Give the users their permission sets." \
-    "sf org list users --target-org $org; then Setup > Permission Sets > (name) > Manage Assignments."
+    "Setup > Permission Sets > (its name) > Manage Assignments > (the user) > Remove Assignments."
 # Integration users have a licence of their own that holds the right to use the API; others have it from their profile.
 assign permsetlicense SalesforceAPIIntegrationPsl "$username" ||
     printf '   Without that licence: fine, as long as the profile of %s lets it use the API.\n' "$username"

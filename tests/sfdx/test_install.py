@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from lxml import etree
 
+from listener.settings import SalesforceSettings
 from tests.sfdx.conftest import ROOT
 
 SCRIPT = ROOT / "sfdx/bin/install.sh"
@@ -135,6 +136,12 @@ def test_the_app_gets_the_certificate_of_the_key_that_stays_here(install: Instal
     assert "PRIVATE KEY" not in app.read_text()
     assert ET.parse(policy).find("{*}clientCredentialsFlowUser") is None
     assert ET.parse(policy).findtext("{*}permittedUsersPolicyType") == "AdminApprovedPreAuthorized"
+
+
+def test_the_app_calls_back_where_a_persons_login_waits() -> None:
+    template = ROOT / "sfdx/templates/Fusion_Sync_glbloauth.ecaGlblOauth.xml"
+    default = SalesforceSettings.model_fields["callback_url"].default
+    assert ET.parse(template).findtext("{*}callbackUrl") == default
 
 
 def test_with_a_secret_the_app_runs_as_the_integration_user(install: Install, schema: etree.XMLSchema) -> None:

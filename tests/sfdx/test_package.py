@@ -92,6 +92,25 @@ def test_the_manifest_names_what_is_there(convert: Convert) -> None:
     assert made.stdout.strip() == (SFDX / "manifest" / "package.xml").read_text().strip()
 
 
+def test_an_uninstall_leaves_nothing_behind() -> None:
+    """What belongs to the object goes with it; settings are the org's own and stay."""
+
+    def members(name: str) -> set[tuple[str, str]]:
+        manifest = ET.parse(SFDX / "manifest" / name).getroot()
+        return {
+            (part.findtext("{*}name") or "", (member.text or "").rstrip("/"))
+            for part in manifest.findall("{*}types")
+            for member in part.findall("{*}members")
+        }
+
+    left = members("package.xml") - members("uninstall/destructiveChanges.xml")
+    assert {one for one in left if not one[1].startswith(("Patient__c.", "Patient__c-"))} == {
+        ("Settings", "PathAssistant")
+    }
+    assert members("uninstall/destructiveChanges.xml") <= members("package.xml")
+    assert members("uninstall/package.xml") == set()
+
+
 def test_a_kind_that_salesforce_does_not_know_is_refused(convert: Convert, tmp_path: Path) -> None:
     """Guards the tool itself: a conversion that takes everything would prove nothing."""
     shutil.copytree(SFDX / "eca", tmp_path / "eca")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from tests.sfdx.package import Finding, Project, files
 
 _SECRETS = {
-    "a consumer key": re.compile(r"<consumerKey>|\b3MVG9[\w.]{20,}"),
-    "a consumer secret": re.compile(r"<consumerSecret>"),
+    "a consumer key": re.compile(r"<consumerKey>\w|\b3MVG9[\w.]{20,}"),
+    "a consumer secret": re.compile(r"<consumerSecret>\w"),
     "a certificate or key": re.compile(r"-----BEGIN [A-Z ]+-----"),
     "an access token": re.compile(r"\b00D[A-Za-z0-9]{12,15}![\w.]{20,}"),
     "a refresh token": re.compile(r"\b5Aep[\w.]{20,}"),
