@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +19,9 @@ import pytest
 from cryptography.fernet import Fernet
 from org_rig import settings_for, stand_in
 from sqlalchemy import func, select, update
+from structlog.testing import capture_logs
 
-from listener import authorize
+from listener import authorize, log
 from listener.alarms import Expected
 from listener.checkup import Verdict, examine
 from listener.database import Database
@@ -371,3 +373,23 @@ async def test_no_secret_shows_in_a_repr(org: StandInOrg, db: Database) -> None:
     shown = f"{grant!r} {await kept.held()!r} {kept!r} {login!r} {errand!r}"
     secrets = (grant.refresh_token, grant.token.access_token, KEY, errand.state, errand.verifier)
     assert [one for one in secrets if one in shown] == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 503])
+async def test_no_secret_comes_out_however_a_renewal_fails(rotating: StandInOrg, db: Database, status: int) -> None:
+    """Also where the other side quotes what it was sent, as proxies do."""
+    grant = await consented(rotating, kept_in(db, rotating))
+    login = login_to(rotating, kept_in(db, rotating))
+    login.refuse(await login.token())
+    secrets = (grant.refresh_token, grant.token.access_token, KEY, rotating.integration.client_secret)
+    quoted = json.dumps({"error": secrets[0], "error_description": " ".join(secrets)})
+    fault = {"path": TOKEN, "status": status, "body": quoted, "content_type": "application/json", "times": None}
+    rotating.control.faults.add(Fault(**fault))
+    with capture_logs() as lines, pytest.raises(Outage) as caught:
+        await login.token()
+    error: BaseException | None = caught.value
+    shown = [repr(lines), "".join(traceback.format_exception(caught.value)), *log.told(caught.value)]
+    while error is not None:
+        shown.append(f"{error!r} {vars(error)}")
+        error = error.__cause__ or error.__context__
+    assert [one for one in secrets if one in " ".join(shown)] == []
