@@ -30,6 +30,11 @@ def findings(project: Project) -> Iterator[Finding]:
                     yield one.finding(f"gives the {kind} {name}, which does not exist")
         for name in set(one.texts("userPermissions/name")) - _ALLOWED.get(one.name, set()):
             yield one.finding(f"gives {name}, which nobody here needs")
+    for name in project.objects:
+        shown = set().union(*(readable(one, name) for one in project.of("PermissionSet")))
+        for facts in project.fields(name).values():
+            if facts.custom and not facts.required and facts.name not in shown:
+                yield Finding(name, f"has {facts.name}, which no permission set shows to anybody")
     yield from _listener(project)
     yield from _worker(project)
 
