@@ -26,6 +26,7 @@ from fusion.codes import Code
 from fusion.pages import chart, outline, search
 from fusion.pages.door import Credentials, Door
 from fusion.pages.edits import create, update
+from fusion.pages.memory import Forgetful, Memory, Shut
 from fusion.pages.pack import Pack, load_pack
 from fusion.pages.tab import LOOK_AGAIN, NO_EVIDENCE, LoggedOut, Patience, Tab
 from fusion.patient import Edit, Hit, Identity, Patient, Shown
@@ -64,6 +65,9 @@ class WebPortal:
         executable: str | None = None,
         headed: bool = False,
         patience: Patience | None = None,
+        memory: Memory | None = None,
+        totp: SecretStr | None = None,
+        most_logins: int = 6,
     ) -> None:
         """*executable*: path of a Chromium, None for Playwright's own. *evidence*: folder for outlines of pages."""
         self._url = url.rstrip("/")
@@ -72,8 +76,13 @@ class WebPortal:
         self._executable = executable
         self._headed = headed
         self._patience = patience or Patience()
-        credentials = Credentials(username=username, password=password)
-        self._door = Door(pack, credentials, patience=self._patience.action * 1000)
+        self._door = Door(
+            pack,
+            Credentials(username=username, password=password, totp=totp),
+            memory=memory or Forgetful(),
+            patience=self._patience.action * 1000,
+            most_logins=most_logins,
+        )
         self._turn = asyncio.Lock()
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
@@ -161,12 +170,19 @@ class WebPortal:
                 raise EntryError("the portal logs us out again and again", hint="is somebody else this user?") from None
 
     async def _attempt(self, work: Callable[[Tab], Awaitable[T]], values: Iterable[str]) -> T:
-        self._door.check()
+        await self._door.ready()
         tab = None
         try:
             tab = await self._page()
+            if self._door.waits_on(tab.page):
+                await self._door.go_on(tab)
             await tab.begin()
             return await work(tab)
+        except Shut as shut:
+            if tab is None or not self._door.waits_on(tab.page):
+                await self._keep_what_shut(shut, tab)
+                self._leave()
+            raise
         except LoggedOut:
             self._leave()
             if tab is not None and (tab.pending or tab.saves):
@@ -243,10 +259,20 @@ class WebPortal:
             return refused
         # What happened is worth more than a picture of it.
         with contextlib.suppress(PlaywrightError, OSError):
-            refused.evidence = await outline.keep(
-                tab.page, self._pack, folder=self._evidence, code=refused.code, now=datetime.now(UTC), values=values
-            )
+            refused.evidence = await self._outline(tab, refused.code, values)
         return refused
+
+    async def _keep_what_shut(self, shut: Shut, tab: Tab | None) -> None:
+        path = None
+        if tab is not None and not tab.page.is_closed() and shut.standing.is_a_surprise:
+            with contextlib.suppress(PlaywrightError, OSError):
+                path = await self._outline(tab, Code.UNEXPECTED_PAGE, ())
+        log.warning("the portal's door is shut", state=shut.standing, why=str(shut), hint=shut.hint, evidence=path)
+
+    async def _outline(self, tab: Tab, code: Code, values: Iterable[str]) -> str:
+        return await outline.keep(
+            tab.page, self._pack, folder=self._evidence, code=code, now=datetime.now(UTC), values=values
+        )
 
     async def _translated(self, broken: PlaywrightError, tab: Tab | None, values: Iterable[str]) -> Exception:
         """What a Playwright error means for the row."""

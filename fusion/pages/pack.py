@@ -17,6 +17,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from fusion import patient
+from fusion.pages.entrance import Lock, Login, Password, Stop
 from fusion.pages.spot import Data, Spot, Spots
 from fusion.patient import Section
 from fusion.toml_lines import line_in, line_of
@@ -140,48 +141,6 @@ class Page(Data):
     unneeded: tuple[str, ...] = ()
 
 
-class Step(Data):
-    """One step of the log-in: fill a box with one of our credentials, or click."""
-
-    fill: Spots | None = None
-    with_: Literal["username", "password"] | None = Field(default=None, alias="with")
-    click: Spots | None = None
-
-    @model_validator(mode="after")
-    def _one_deed(self) -> Self:
-        if (self.fill is None) == (self.click is None) or (self.fill is None) != (self.with_ is None):
-            raise ValueError("a step is either fill and with, or click")
-        return self
-
-
-class Stop(Data):
-    """An answer to our password that only a person can deal with. `spends`: the password is not tried again."""
-
-    sign: Spots
-    says: str
-    hint: str
-    spends: bool = False
-
-
-class Login(Data):
-    """The log-in page, which may come up at any time. `alert`: where it answers, in whatever words."""
-
-    sign: Spots
-    alert: Spots
-    steps: tuple[Step, ...]
-    stops: tuple[Stop, ...]
-
-
-class Lock(Data):
-    """The locked screen over the page. `alert`: where it answers, in whatever words."""
-
-    sign: Spots
-    alert: Spots
-    password: Spots
-    submit: Spots
-    stops: tuple[Stop, ...]
-
-
 class ResultRow(Data):
     """Search results, all CSS: `each` row, and within it what it shows."""
 
@@ -251,6 +210,8 @@ class Pack(Data):
     page: Page
     login: Login
     lock: Lock
+    stops: tuple[Stop, ...] = ()
+    password: Password | None = None
     search: Search
     chart: Chart
     new: New
@@ -320,5 +281,7 @@ def _patterns(pack: Pack) -> Iterator[tuple[tuple[str, ...], str]]:
     yield ("messages", "gone"), pack.messages.gone
     if pack.chart.answer is not None:
         yield ("chart", "answer"), pack.chart.answer.replace("{id}", "1")
+    for rule in pack.password.rules if pack.password else ():
+        yield ("password", "rules"), rule
     for dialog in pack.page.dialogs:
         yield ("page", "dialogs", "words"), dialog.words

@@ -8,6 +8,7 @@ on the page calls `clear` before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Mapping
@@ -78,6 +79,7 @@ class Tab:
         self._lock = visible(page, pack.lock.sign)
         self._login = visible(page, pack.login.sign)
         self._trouble = visible(page, pack.page.trouble)
+        self._stops = visible(page, tuple(spot for stop in pack.stops for spot in stop.sign) or pack.login.sign)
         self._dialog = page.locator(pack.page.dialog).filter(visible=True)
 
     async def prepare(self) -> None:
@@ -203,8 +205,10 @@ class Tab:
             return
         if await self._lock.count():
             await self.door.unlock(self.page)
-        if not at_login and await self._login.count():
-            raise LoggedOut
+        if not at_login:
+            await self._met()
+            if await self._login.count():
+                raise LoggedOut
         if await self._trouble.count():
             raise self.trouble()
         if await self._dialog.count():
@@ -284,14 +288,28 @@ class Tab:
                 raise
             raise Outage("the portal cannot be reached", hint="is PORTAL_URL reachable from this host?") from None
         if response is not None and response.status >= 500:
+            with contextlib.suppress(PlaywrightTimeout):
+                await self._stops.wait_for(state="attached", timeout=_LOOK * 1000)
+                await self._met()
             raise Outage(
                 f"the portal answers with status {response.status}",
                 hint="wait, or see whether the portal is down for everybody",
                 retry_after=seconds(response.headers.get("retry-after")),
             )
 
+    async def _met(self) -> None:
+        """Raise what keeps us out, if the pack knows it. After Save that says nothing about what was saved."""
+        if not await self._stops.count():
+            return
+        try:
+            await self.door.meet(self)
+        except Outage:
+            if self.pending:
+                raise EntryError(NO_EVIDENCE, hint=LOOK_AGAIN) from None
+            raise
+
     def _in_the_way(self, at_login: bool) -> list[Locator]:
-        return [self._lock, self._trouble, self._dialog] + ([] if at_login else [self._login])
+        return [self._lock, self._trouble, self._dialog] + ([] if at_login else [self._login, self._stops])
 
     async def _native(self, _: Dialog) -> None:
         self.native_dialog = True

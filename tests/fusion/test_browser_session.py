@@ -7,7 +7,7 @@ import pytest
 from portal_people import AVA, PACK, USERNAME, a_patient, go_ahead, web_portal
 from portal_place import NICKNAME, Place, alone, opened, place
 
-from fusion.pages.pack import Step
+from fusion.pages.entrance import Step
 from fusion.patient import Edit, Field, Section
 from fusion.standin.server import StandInPortal
 from listener.errors import EntryError, Outage
