@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import typer
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from fusion.cli.starting import settings_from
 from listener import gaps, links, schema
 from listener.database import Database
 from listener.links import Link
@@ -118,6 +119,16 @@ async def test_a_comparison_enqueues_what_was_never_worked_and_who_is_gone(desk:
     assert "1 linked ones are gone from Salesforce: enqueued, to be parked for a person." in said
     assert sorted(await desk.enqueued()) == sorted([loose, gone])
     assert (await desk.tells("reconcile"))["enqueued"] == 0
+
+
+@pytest.mark.parametrize(("given", "start"), [(None, "retained"), ("retained", "retained"), ("now", "now")])
+def test_the_first_start_is_as_the_command_line_says_and_else_as_the_setting_does(
+    given: Literal["retained", "now"] | None, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = settings_from(given, salesforce=False)
+    assert settings.sync.start == start
+    assert settings.sync.sweep_minutes == 15
 
 
 async def test_gaps_are_listed_with_what_they_mean(desk: Desk) -> None:
