@@ -22,10 +22,18 @@ PROJECTS = {
 }
 
 
-@pytest.fixture(params=PROJECTS)
-def project(request: pytest.FixtureRequest) -> Project:
-    """Each of the projects, as it is in the repository."""
-    return Project.read(*PROJECTS[request.param])
+@pytest.fixture(scope="session")
+def person_accounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project for Person Accounts, as its script makes it."""
+    folder = tmp_path_factory.mktemp("made") / "person-accounts"
+    subprocess.run(["sh", ROOT / "sfdx/bin/person-accounts.sh", folder], check=True)
+    return folder
+
+
+@pytest.fixture(params=[*PROJECTS, "person account"])
+def project(request: pytest.FixtureRequest, person_accounts: Path) -> Project:
+    """Each of the projects, as an admin has it."""
+    return Project.read(*PROJECTS.get(request.param, (person_accounts, person_accounts / "mapping.toml")))
 
 
 @pytest.fixture

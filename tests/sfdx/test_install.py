@@ -219,8 +219,14 @@ def test_the_listener_may_be_a_user_of_its_own(install: Install) -> None:
     ]
 
 
+def test_a_folder_that_is_no_project_is_told_before_anything_is_done(install: Install, tmp_path: Path) -> None:
+    run = install("clinic", USER, "--project", str(tmp_path))
+    assert (run.code, run.calls) == (1, [])
+    assert "holds no project" in run.err
+
+
 def test_for_contacts_the_other_package_and_its_mapping_are_used(install: Install) -> None:
-    run = install("clinic", USER, "--contact")
+    run = install("clinic", USER, "--project", str(ROOT / "sfdx/contact-app"))
     assert run.code == 0, run.err
     assert run.file("FusionSync_chn_ContactChangeEvent.platformEventChannelMember-meta.xml").exists()
     assert not [call for call in run.calls if "default/settings" in call]

@@ -1,5 +1,6 @@
 """Permission sets: what an org would refuse, and that each gives its user no more and no less than its work needs."""
 
+import re
 from collections.abc import Iterator
 
 from tests.sfdx.package import Component, Finding, Project
@@ -75,7 +76,7 @@ def _fields(project: Project, one: Component) -> Iterator[Finding]:
 def _levels(project: Project, one: Component) -> Iterator[Finding]:
     for part in one.xml.findall("objectPermissions"):
         name = part.findtext("object") or ""
-        if name not in project.objects and name not in ("Account",):
+        if not project.fields(name):
             yield one.finding(f"names the object {name}, which does not exist")
         for level, needed in _NEEDS.items():
             if part.findtext(level) == "true" and any(part.findtext(under) != "true" for under in needed):
@@ -105,7 +106,10 @@ def _worker(project: Project) -> Iterator[Finding]:
         yield Finding(WORKER, "does not exist")
         return
     mapping, facts = project.mapping, project.fields(project.mapping.object_name)
-    always = {name for name, fact in facts.items() if fact.required or (not fact.custom and name.endswith("Name"))}
+    # Names are always visible; what an Account has of a person is where access to Contact says so.
+    always = {
+        name for name, fact in facts.items() if fact.required or (not fact.custom and re.search("Name$|^Person", name))
+    }
     for name in sorted(mapping.mapped - always - readable(one, mapping.object_name)):
         yield one.finding(f"does not show {name}, which the mapping sends")
     own, edits = set(mapping.own.names()), _named(one, mapping.object_name, "editable")
