@@ -61,7 +61,7 @@ clean: ## remove .venv, stamps and caches; no database, no .env
 	@mkdir -p .make && touch $@
 
 # Without node its tests are skipped, and it says so each time.
-.make/node/ready: tests/sfdx/package.json .ci/set-up-node
+.make/node/ready: tests/sfdx/package.json tests/contract/cometd/package.json .ci/set-up-node
 	@./.ci/set-up-node
 
 .make/bench: .make/venv

@@ -1,6 +1,5 @@
 """The projects as they are, copies to plant faults in, and Salesforce's tools where node is there."""
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -11,11 +10,11 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from tests.node import packages
 from tests.sfdx.package import Project
 from tests.sfdx.xsd import schema_of
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / ".make" / "node"
 PROJECTS = {
     "patient": (ROOT / "sfdx", ROOT / "fusion" / "mapping.toml"),
     "contact": (ROOT / "sfdx" / "contact-app", ROOT / "sfdx" / "contact-app" / "mapping.toml"),
@@ -48,13 +47,7 @@ def copy(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The folder with Salesforce's node packages; installs them if they are not there yet."""
-    if shutil.which("npm") is None:
-        pytest.skip("node and npm are not on the PATH: sfdx/ is NOT checked against Salesforce's own schema")
-    TOOLS.parent.mkdir(exist_ok=True)
-    with (TOOLS.parent / "node.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker of the tests may be at it
-        subprocess.run([ROOT / ".ci" / "set-up-node"], check=True)
-    return TOOLS
+    return packages("sfdx/ is NOT checked against Salesforce's own schema")
 
 
 @pytest.fixture(scope="session")
