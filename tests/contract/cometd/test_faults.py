@@ -80,7 +80,7 @@ SPOILED: dict[str, list[Fault]] = {
     "handshake never answered": [poll(status=503), handshake(hang=True)],
     "handshake cut": [poll(status=503), handshake(cut_after=20)],
     "subscription never answered": [poll(status=503), subscribe(hang=True)],
-    "subscription cut with all that rides on it": [poll(status=503), subscribe(cut_after=200, times=2)],
+    "subscription cut with all that rides on it": [poll(status=503), subscribe(cut_after=80), subscribe(cut_after=20)],
     "poll never answered": [poll(hang=True)],
     "poll never answered after it was served": [poll(hang=True, after=True)],
 }
