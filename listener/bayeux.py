@@ -278,7 +278,8 @@ class StrictClient(Client):
     async def begin(self, channel: str) -> None:
         """Handshake, first poll, subscription; bounded in time. Raises `SessionOver`, and must be shut then, too."""
         try:
-            await asyncio.wait_for(self.open(), 2 * self._times.call + self._times.margin)
+            async with asyncio.timeout(2 * self._times.call + self._times.margin):
+                await self.open()
             if self.strict is not None and self.strict.over is not None:
                 raise self.strict.over
             await self.subscribe(channel)  # as long as its answer takes: all that is stored may ride on it
@@ -295,7 +296,8 @@ class StrictClient(Client):
         try:
             if self.strict is not None and self._http_session is not None and not self._http_session.closed:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.strict.disconnect(), self._times.close)
+                    async with asyncio.timeout(self._times.close):
+                        await self.strict.disconnect()
         finally:
             self._closed = True
             if self._http_session is not None:

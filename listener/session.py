@@ -85,8 +85,10 @@ class Session:
         left = self._heard_at + transport.patience_seconds - time.monotonic()
         if left <= 0:
             raise SessionOver(Why.LOST, "no poll was answered for too long")
+        # Not `wait_for`: before Python 3.12 a cancellation that comes with the news is lost in it.
         with suppress(TimeoutError):
-            await asyncio.wait_for(transport.news.wait(), left)
+            async with asyncio.timeout(left):
+                await transport.news.wait()
 
     def _note_poll(self) -> None:
         self._heard_at = time.monotonic()

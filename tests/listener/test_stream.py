@@ -166,6 +166,33 @@ async def test_a_poll_loop_that_died_unnoticed_is_noticed() -> None:
         await session.close()
 
 
+@pytest.mark.parametrize("steps", range(5))
+async def test_a_stop_that_comes_with_the_news_is_not_lost(steps: int) -> None:
+    """In a loop's step in which a poll is answered, too: else a listener would not stop until something happens."""
+    async with reading(poll_seconds=30) as reader:
+        session = Session(
+            await reader.login.token(),
+            api_version="66.0",
+            channel=reader.org.channel,
+            replay_id="-2",
+            times=FAST,
+            heard=reader.health.note_poll,
+        )
+        await session.open()
+        transport = session._client.strict
+        assert transport is not None
+        receiving = asyncio.create_task(session.receive(at_most=5))
+        await asyncio.sleep(0.05)
+        transport.news.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        receiving.cancel()
+        done, _ = await asyncio.wait({receiving}, timeout=1)
+        assert done == {receiving}
+        assert receiving.cancelled()
+        await session.close()
+
+
 async def test_a_first_poll_that_is_told_to_stay_away_is_the_end_of_that_session_alone() -> None:
     async with reading(**SHORT) as reader:
         ids = [reader.org.control.create(patient())]
