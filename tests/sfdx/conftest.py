@@ -39,7 +39,7 @@ def project(request: pytest.FixtureRequest, person_accounts: Path) -> Project:
 def copy(tmp_path: Path) -> tuple[Path, Path]:
     """The patient project and its mapping, to be changed at will."""
     folder, mapping = PROJECTS["patient"]
-    shutil.copytree(folder, tmp_path / "sfdx")
+    shutil.copytree(folder, tmp_path / "sfdx", ignore=shutil.ignore_patterns("contact-app"))
     shutil.copy(mapping, tmp_path)
     return tmp_path / "sfdx", tmp_path / mapping.name
 
