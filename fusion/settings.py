@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from fusion.totp import totp_of
 from listener import environment
 from listener.alarms import Expected
 from listener.change import Heartbeat, long_id
@@ -41,6 +42,17 @@ class PortalSettings(Part):
         description="Password of that portal user",
         json_schema_extra={"hint": "put the portal user's password into .env, or name its file"},
     )
+    totp_secret: SecretStr | None = Field(
+        default=None,
+        description="Secret of the authenticator app of that user, in base32; only where the portal asks for its codes",
+        json_schema_extra={"hint": "copy the secret that the portal shows beside the QR code"},
+    )
+    recycle_visits: int = Field(
+        default=200, ge=1, le=100_000, description="After how many visits the browser's memory of them is thrown away"
+    )
+    recycle_mb: int = Field(
+        default=1500, ge=200, le=100_000, description="From how many megabytes on the browser is started anew"
+    )
     page_seconds: float = Field(default=30.0, gt=0, le=300, description="How long a page may take to load")
     action_seconds: float = Field(
         default=10.0, gt=0, le=120, description="How long a field, a button or a list may take to be there"
@@ -52,6 +64,13 @@ class PortalSettings(Part):
         default=Path("evidence"),
         description="Folder for what the page looked like when it was not understood: its structure, no values",
     )
+
+    @field_validator("totp_secret")
+    @classmethod
+    def _is_a_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            totp_of(value.get_secret_value())
+        return value
 
     @property
     def holding(self) -> str:

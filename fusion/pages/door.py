@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NoReturn
@@ -25,9 +26,9 @@ from fusion.pages.locate import locate, visible
 from fusion.pages.memory import Memory, Shut
 from fusion.pages.pack import Pack
 from fusion.pages.spot import Spot
-from fusion.pages.standing import Standing
-from fusion.pages.totp import code_at
+from fusion.pages.standing import RESEND, Standing
 from fusion.portal import Refused
+from fusion.totp import code_at
 from listener.errors import Outage
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ log = structlog.get_logger(__name__)
 
 _TROUBLE = "the portal has trouble of its own with the log-in"
 _SHARED_FOR = 600.0
-RESEND = "`fusion-sync portal code --resend` has a new one sent; read it in the portal user's mailbox"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,14 +61,24 @@ class Door:
     """One portal user's way in. `unlocks` and `logins` count what was done, for tests and metrics."""
 
     def __init__(
-        self, pack: Pack, credentials: Credentials, *, memory: Memory, patience: float, most_logins: int = 6
+        self,
+        pack: Pack,
+        credentials: Credentials,
+        *,
+        memory: Memory,
+        patience: float,
+        entered: Callable[[], Awaitable[None]],
+        most_logins: int = 6,
     ) -> None:
-        """*patience*: milliseconds for an answer to the password. *most_logins*: in ten minutes; more, and somebody
-        else must be this user, whom each log-in of ours throws out."""
+        """*entered*: done right after each log-in. *patience*: milliseconds for an answer to the password.
+
+        *most_logins*: in ten minutes; more, and somebody else must be this user, whom each log-in of ours throws out.
+        """
         self._pack = pack
         self._credentials = credentials
         self._memory = memory
         self._patience = patience
+        self._after_entry = entered
         self._most_logins = most_logins
         self._entries = deque[float](maxlen=most_logins)
         self._unlocking = asyncio.Lock()
@@ -218,6 +228,7 @@ class Door:
         self._entries.append(time.monotonic())
         self.logins += 1
         log.info("portal log-in accepted")
+        await self._after_entry()
 
     async def _code_asked(self, tab: Tab) -> None:
         """Answer with the secret's code, or leave the page to wait for a person's, which is an Outage."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from pydantic import SecretStr
 
@@ -24,6 +25,15 @@ class Given:
     """What a person gave for a log-in that waits: the code, or None to have a new one sent."""
 
     code: SecretStr | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A browser as the portal knows it again. `storage`: cookies and local storage, in Playwright's form; `session`:
+    the page's session storage."""
+
+    storage: dict[str, Any] = field(repr=False)
+    session: Mapping[str, str] = field(repr=False)
 
 
 class Memory(Protocol):
@@ -61,6 +71,14 @@ class Memory(Protocol):
         """No log-in waits for a code any more."""
         ...
 
+    async def profile(self) -> Profile | None:
+        """The browser as it was left; None for a new one."""
+        ...
+
+    async def keep(self, profile: Profile) -> None:
+        """The browser as it is to be found again. It opens the portal without a password."""
+        ...
+
 
 class Forgetful:
     """The memory of one process alone, for a portal that is looked at once."""
@@ -93,4 +111,11 @@ class Forgetful:
         return None
 
     async def answered(self) -> None:
+        """Nothing."""
+
+    async def profile(self) -> Profile | None:
+        """A new browser each time."""
+        return None
+
+    async def keep(self, profile: Profile) -> None:
         """Nothing."""

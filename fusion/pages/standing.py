@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 AGAIN = "then `fusion-sync portal again`"
+RESEND = "`fusion-sync portal code --resend` has a new one sent; read it in the portal user's mailbox"
 
 
 class Standing(StrEnum):

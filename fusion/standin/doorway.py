@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from fusion.pages.totp import code_at
+from fusion.totp import code_at
 
 CODE_LIFE = timedelta(minutes=10)
 REMEMBERED = 10

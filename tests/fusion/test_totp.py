@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fusion.pages.totp import code_at, totp_of
+from fusion.totp import code_at, totp_of
 
 RFC = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 

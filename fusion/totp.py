@@ -19,9 +19,9 @@ def totp_of(secret: str) -> TOTP:
     try:
         key = base64.b32decode(letters + "=" * (-len(letters) % 8))
     except binascii.Error:
-        raise ValueError("not base32: letters and the digits 2 to 7") from None
+        raise ValueError("is not base32: letters and the digits 2 to 7") from None
     if not key:
-        raise ValueError("empty")
+        raise ValueError("is empty")
     return TOTP(key, 6, SHA1(), 30, enforce_key_length=False)  # noqa: S303 - the RFC's, and no other is understood
 
 
