@@ -30,6 +30,7 @@ class Code(StrEnum):
     UNEXPECTED_PAGE = "unexpected_page"
     NOT_SAVED = "not_saved"
     GAVE_UP = "gave_up"
+    NOT_TOLD = "not_told"
 
     def sentence(self, detail: str = "") -> str:
         """What happened and who acts how, for people, at most 255 characters.
@@ -131,5 +132,10 @@ _TEXTS: dict[Code, tuple[str, str, ParkedReason]] = {
         "It failed too often and needs a look.",
         "Ops: see the attempts of this entry, then retry.",
         ParkedReason.EXHAUSTED,
+    ),
+    Code.NOT_TOLD: (
+        "The chart is right, but Salesforce would not take the answer: {detail}.",
+        "Admin: check access and validation rules, then ask for a resync.",
+        ParkedReason.NOT_TOLD,
     ),
 }

@@ -1,108 +1,136 @@
-"""The round: claim a row, work it, save the answer, tell Salesforce; until nothing is due or a gate shuts."""
+"""The round: visit what is due, one row at a time, and tell Salesforce, many at a time; until nothing is due or passes.
+
+An answer is told at once where nothing else is due. While more visits are due answers gather, since two hundred cost
+Salesforce no more calls than one; they are told when enough have gathered, or the oldest has waited long enough.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import assert_never
 
 import structlog
 
-from fusion import writeback
+from fusion import news
 from fusion.codes import Code
 from fusion.push import Desk, push
-from fusion.turn import Turn, Worker, claim
-from fusion.writeback import Answer
-from listener import gates, outbox
+from fusion.saving import let_go, open_the_gates, save, save_alike, shut_the_gate
+from fusion.telling import Telling
+from fusion.turn import Turn, Worker, claim, claim_to_tell
+from fusion.writeback import Answer, Told
+from listener import tellings
 from listener.entry import CONFIRMED_NEW, OutboxEntry, Outcome, ParkedReason, State, SyncResult, backoff
-from listener.errors import Conflict, LeaseLost, Outage, SetupError, SyncError
-from listener.gates import Lane
+from listener.errors import LeaseLost, Outage, SetupError, SyncError
 
 log = structlog.get_logger()
 
 
 @dataclass(slots=True, kw_only=True)
 class DrainReport:
-    """What one round came to, by the rows that it let go of."""
+    """What one round came to, by the rows that it let go of for good or for later.
+
+    `to_tell`: what Salesforce is to hear of rows that are tried again; empty when the round is over.
+    """
 
     settled: int = 0
     parked: int = 0
     postponed: int = 0
     lost: int = 0
     stopped_by: Outage | None = None
+    to_tell: news.News = field(default_factory=news.News, compare=False)
 
 
 async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
-    """Work until nothing is due that may pass, or `stopping` is set; the entry in hand is finished first.
+    """Work until nothing is due that may pass, or `stopping` is set; the entries in hand are finished first.
 
     Raises `SetupError`, and `Outage` where the database does not answer.
     """
     report = DrainReport()
     while not stopping.is_set():
-        turn = await claim(worker)
+        async with worker.db.reading() as tx:
+            there_is = await tellings.gathered(tx, after=worker.limits.tell_after)
+        turn = await claim_to_tell(worker) if there_is.is_time else None
+        turn = turn or await claim(worker)
         if turn is None:
             break
         await _work(turn, worker, report)
+        if report.to_tell.is_time(worker):
+            await report.to_tell.tell(worker)
+    if stopping.is_set() and (turn := await claim_to_tell(worker)) is not None:
+        # Who starts again may do so in an hour.
+        await _work(turn, worker, report)
+    await report.to_tell.tell(worker)
     return report
 
 
 async def _work(turn: Turn, worker: Worker, report: DrainReport) -> None:
-    began, claimed = time.monotonic(), turn.entry
+    began, claimed = time.monotonic(), dict(turn.entries)
     try:
         await _worked(turn, worker, report)
     except LeaseLost as lost:
-        report.lost += 1
-        log.warning("lease lost", entry=claimed.id, record=claimed.record_id, fence=claimed.fence, why=str(lost))
-    else:
-        _count(turn.entry, report)
+        log.warning("lease lost", entries=sorted(claimed), why=str(lost))
+        for entry in turn.held:
+            turn.lose(entry.id)
+    seconds = round((time.monotonic() - began) / len(claimed), 3)
+    for entry_id, entry in turn.entries.items():
+        if not turn.gathers:
+            _count(entry, report)
         log.info(
             "entry worked",
-            entry=claimed.id,
-            record=claimed.record_id,
-            state=turn.entry.state,
-            outcome=turn.entry.outcome,
-            code=turn.entry.code,
-            attempts=claimed.attempts,
-            changes=claimed.changes,
-            portal_id=turn.entry.portal_id,
-            seconds=round(time.monotonic() - began, 3),
+            entry=entry_id,
+            record=entry.record_id,
+            state=entry.state,
+            outcome=entry.outcome,
+            code=entry.code,
+            attempts=claimed[entry_id].attempts,
+            changes=entry.changes,
+            portal_id=entry.portal_id,
+            seconds=seconds,
         )
-    await _tell_the_gates(turn, worker)
+    report.lost += len(turn.lost)
+    report.to_tell.hear_of(
+        turn, charged=[i for i, entry in turn.entries.items() if entry.attempts == claimed[i].attempts]
+    )
+    await open_the_gates(turn, worker)
 
 
 async def _worked(turn: Turn, worker: Worker, report: DrainReport) -> None:
-    """Work the row until it is let go of. Raises `LeaseLost`, `SetupError`, and `Outage` of the database."""
+    """Work the rows until they are let go of. Raises `LeaseLost`, `SetupError`, and `Outage` of the database."""
     try:
-        if turn.entry.state is State.PENDING:
+        if any(entry.state is State.PENDING for entry in turn.held):
             await _visit(turn, worker)
-        await _tell(turn, worker)
+        if turn.held:
+            await _tell(turn, turn.held, worker)
     except LeaseLost:
         raise
     except SetupError:
         # Every row would fail in the same way, and none is to blame.
-        await _let_go(turn, worker, error="SetupError")
+        await let_go(turn, worker, error="SetupError")
         raise
     except Outage as outage:
         report.stopped_by = outage
-        await _outage(turn, outage, worker)
+        await shut_the_gate(turn, outage, worker)
     except asyncio.CancelledError:
         # Shutdown ran out of patience: not the row's fault. An intent, if there is one, stays.
         with suppress(SyncError):  # then the lease runs out by itself
-            await _let_go(turn, worker)
+            await let_go(turn, worker)
         raise
     except Exception as error:
-        await _failed(turn, error, worker)
+        for entry in turn.held:
+            await _failed(turn, entry, error, worker)
 
 
 async def _visit(turn: Turn, worker: Worker) -> None:
-    """PENDING -> PUSHED, saved, the lease kept for the write-back."""
+    """PENDING -> PUSHED, saved; the lease is kept for the write-back unless it is better told with others."""
     entry, hold = turn.entry, turn.hold
     if entry.attempts > worker.limits.portal_attempts:
         # It was charged by claims that never came to an end: it takes its workers with it.
-        await _save(turn, entry.pushed(await _gave_up(turn)), worker, error="GaveUp")
+        await save(turn, entry.pushed(await _gave_up(turn)), worker, error="GaveUp")
         return
     desk = Desk(
         org=worker.org,
@@ -114,68 +142,97 @@ async def _visit(turn: Turn, worker: Worker) -> None:
         today=worker.today,
         look_again=worker.limits.look_again.total_seconds(),
         heard=turn.heard,
+        seen=turn.seen,
     )
-    async with hold.kept():
+    async with hold.kept(), news.of_a_long_visit(turn, worker):
         result = await push(entry, desk)
-    await _save(turn, entry.pushed(result), worker)
+    async with worker.db.reading() as tx:
+        there_is = await tellings.gathered(tx, after=worker.limits.tell_after)
+    turn.gathers = there_is.visits or there_is.waiting > 0
+    await save(turn, replace(entry.pushed(result), leased=not turn.gathers), worker)
 
 
-async def _tell(turn: Turn, worker: Worker) -> None:
-    """PUSHED -> as Salesforce left it: settled, parked, or waiting for the next try; saved."""
-    entry, limit = turn.entry, worker.limits.writeback_attempts
-    if entry.attempts > limit:
-        code = Code.GAVE_UP
-        await _save(turn, entry.not_told(ParkedReason.NOT_TOLD, code=code, message=code.sentence()), worker, error=code)
-        return
-    answers = await writeback.tell(
-        [entry],
+async def _tell(turn: Turn, entries: Sequence[OutboxEntry], worker: Worker) -> None:
+    """PUSHED -> as Salesforce left it: settled, parked, or waiting for the next try; saved.
+
+    Where it cannot even be asked about all of them together, it is asked about fewer: only who is at fault pays.
+    """
+    limit = worker.limits.writeback_attempts
+    for entry in [entry for entry in entries if entry.attempts > limit]:
+        await _save_answer(
+            turn, entry, worker, Told(answer=Answer.WILL_NOT, code=Code.GAVE_UP, message=Code.GAVE_UP.sentence())
+        )
+    entries = [entry for entry in entries if entry.attempts <= limit]
+    async with worker.db.reading() as tx:
+        standing = await tellings.standing(tx, [entry.id for entry in entries])
+
+    async def still_ours(entry_ids: Collection[int]) -> Collection[int]:
+        return [entry_id for entry_id in entry_ids if await _is_ours(turn, entry_id)]
+
+    go = Telling(
         org=worker.org,
         own=worker.mapping.own,
         now=worker.clock(),
-        about_to_write=lambda: turn.hold.still_ours(entry),
+        standing=standing,
+        seen=turn.seen,
+        about_to_write=still_ours,
+        heard=turn.heard,
     )
-    if entry.outcome is not Outcome.SKIPPED:
-        turn.heard.add(Lane.SALESFORCE)
-    told = answers[entry.id]
-    match told.answer:
-        case Answer.TOLD:
-            after = entry.settled()
-        case Answer.WILL_NOT:
-            after = entry.not_told(told.reason, code=told.code, message=told.message)
-        case Answer.AGAIN if entry.attempts >= limit:
-            after = entry.not_told(told.reason, code=told.code, message=told.message)
-        case Answer.AGAIN:
-            delay = backoff(max(1, entry.attempts), unit=worker.unit(), cap=timedelta(hours=1))
-            after = entry.postponed(delay, code=entry.code, message=entry.message)
-        case _:
-            assert_never(told.answer)
-    await _save(turn, after, worker, error=None if told.answer is Answer.TOLD else told.code)
+    try:
+        await go.tell(entries)
+    except (Outage, SetupError):
+        await _save_answers(turn, go.told, worker)
+        raise
+    except Exception as error:
+        await _save_answers(turn, go.told, worker)
+        left = [entry for entry in entries if entry.id in turn.entries and turn.entries[entry.id].leased]
+        if len(left) == 1 and len(entries) == 1:
+            await _failed(turn, left[0], error, worker)
+            return
+        middle = len(left) // 2
+        for half in (left[:middle], left[middle:]):
+            if half:
+                await _tell(turn, half, worker)
+    else:
+        await _save_answers(turn, go.told, worker)
 
 
-async def _outage(turn: Turn, outage: Outage, worker: Worker) -> None:
-    """Shut the lane's gate and give the row back as it was, attempt and all."""
-    log.warning("outage", entry=turn.entry.id, lane=outage.lane, why=str(outage), hint=outage.hint)
-    if outage.lane is not None:
-        lane = Lane(outage.lane)
-        turn.heard.discard(lane)
-        async with worker.db.writing() as tx:
-            failures = (await gates.read(tx))[lane].failures
-            wait = gates.wait_after(failures, first=worker.limits.gate_first)
-            if outage.retry_after is not None:
-                wait = max(wait, timedelta(seconds=outage.retry_after))
-            await gates.shut(tx, lane, reason=f"{outage} {outage.hint}".strip(), wait=wait)
-    await _let_go(turn, worker, error="Outage")
+async def _is_ours(turn: Turn, entry_id: int) -> bool:
+    try:
+        await turn.holds[entry_id].still_ours(turn.entries[entry_id])
+    except LeaseLost as lost:
+        log.warning("lease lost", entry=entry_id, why=str(lost))
+        turn.lose(entry_id)
+        return False
+    return True
 
 
-async def _let_go(turn: Turn, worker: Worker, error: str | None = None) -> None:
-    """Give the row back as it was, attempt and all."""
-    if turn.entry.leased:
-        await _save(turn, turn.entry.released(), worker, error=error)
+async def _save_answers(turn: Turn, told: Mapping[int, Told], worker: Worker) -> None:
+    entries = {entry.id: entry for entry in turn.held if entry.id in told}
+    told_now = [entry.settled() for entry in entries.values() if told[entry.id].answer is Answer.TOLD]
+    await save_alike(turn, told_now, worker)
+    for entry in entries.values():
+        if told[entry.id].answer is not Answer.TOLD:
+            await _save_answer(turn, entry, worker, told[entry.id])
 
 
-async def _failed(turn: Turn, error: Exception, worker: Worker) -> None:
+async def _save_answer(turn: Turn, entry: OutboxEntry, worker: Worker, told: Told) -> None:
+    """What was not told: parked for a person, or put off."""
+    if told.answer is Answer.AGAIN and entry.attempts < worker.limits.writeback_attempts:
+        delay = backoff(max(1, entry.attempts), unit=worker.unit(), cap=timedelta(hours=1))
+        after = entry.postponed(delay, code=entry.code, message=entry.message)
+    else:
+        after = entry.not_told(told.reason, code=told.code, message=told.message)
+    try:
+        await save(turn, after, worker, error=told.code)
+    except LeaseLost as lost:
+        log.warning("lease lost", entry=entry.id, why=str(lost))
+        turn.lose(entry.id)
+
+
+async def _failed(turn: Turn, entry: OutboxEntry, error: Exception, worker: Worker) -> None:
     """Charge the attempt and try later; out of attempts, say so and let a person look."""
-    entry, name = turn.entry, type(error).__name__
+    name = type(error).__name__
     known = isinstance(error, SyncError)
     log.log(30 if known else 40, "entry failed", entry=entry.id, record=entry.record_id, exc_info=error)
     # A stranger's words may quote a patient.
@@ -195,51 +252,12 @@ async def _failed(turn: Turn, error: Exception, worker: Worker) -> None:
         after = replace(entry.pushed(await _gave_up(turn)), leased=False)
     else:
         after = entry.not_told(ParkedReason.NOT_TOLD, code=name, message=message)
-    await _save(turn, after, worker, error=name)
+    await save(turn, after, worker, error=name)
 
 
 async def _gave_up(turn: Turn) -> SyncResult:
     code = Code.IN_DOUBT if await turn.hold.in_doubt() else Code.GAVE_UP
     return SyncResult(outcome=Outcome.FAILED, code=code, message=code.sentence(), reason=code.reason)
-
-
-async def _save(turn: Turn, after: OutboxEntry, worker: Worker, error: str | None = None) -> None:
-    """Make it true, or raise `LeaseLost`. Who is cancelled meanwhile learns first what became of it."""
-    saving = asyncio.ensure_future(_saved(turn, after, worker, error))
-    try:
-        await asyncio.shield(saving)
-    except asyncio.CancelledError:
-        await asyncio.gather(saving, return_exceptions=True)
-        raise
-
-
-async def _saved(turn: Turn, after: OutboxEntry, worker: Worker, error: str | None) -> None:
-    for _ in range(8):
-        try:
-            async with worker.db.at_once() if outbox.is_one_write(after) else worker.db.writing() as tx:
-                if not await outbox.save(tx, turn.entry, after, error=error):
-                    raise LeaseLost(f"entry {after.id} is no longer ours")
-        except Conflict:
-            continue  # a change came in at that very moment: saving again takes it in
-        turn.entry = after
-        return
-    raise LeaseLost(f"entry {after.id} could not be saved for changes that kept coming in")
-
-
-async def _tell_the_gates(turn: Turn, worker: Worker) -> None:
-    """Open the lanes that answered; where our probe came to no verdict, let the next row probe."""
-    async with worker.db.reading() as tx:
-        found = await gates.read(tx)
-    answered = [lane for lane in turn.heard if found[lane].state in ("shut", "probing")]
-    undecided = [lane for lane in turn.probing - turn.heard if found[lane].state == "probing"]
-    if not answered and not undecided:
-        return
-    async with worker.db.writing() as tx:
-        for lane in answered:
-            await gates.opened(tx, lane)
-            log.info("gate opened", lane=lane)
-        for lane in undecided:
-            await gates.probe(tx, found[lane], lease=timedelta(0))
 
 
 def _count(after: OutboxEntry, report: DrainReport) -> None:

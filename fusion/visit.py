@@ -50,7 +50,8 @@ class KnownLinks(Protocol):
 class Sight:
     """What one looks with. `look_again`: seconds between two looks for a save that was cut off.
 
-    `heard` fills with the lanes that answered last when they were asked, for their gates.
+    `heard` fills with the lanes that answered last when they were asked, for their gates; `seen` with the records that
+    were read.
     """
 
     org: Org
@@ -60,6 +61,7 @@ class Sight:
     today: Callable[[], date]
     look_again: float = 5.0
     heard: set[Lane] = field(default_factory=set)
+    seen: dict[RecordId, Record] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ async def read_patient(object_name: str, record_id: RecordId, doubt: Doubt, sigh
     """
     with on_lane(Lane.SALESFORCE, sight.heard):
         found = await sight.org.read(object_name, [record_id], sight.mapping.reads)
+    sight.seen.update(found)
     return await patient_in(found.get(record_id), record_id, doubt, sight)
 
 

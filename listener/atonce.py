@@ -23,8 +23,13 @@ Following = Callable[[Any], Insert | Update]
 class AtOnce:
     """Built once: to build a statement takes longer than to run it."""
 
-    def __init__(self, dialect: str, first: Update, *then: Following, gives: Sequence[str] = ("id",)) -> None:
-        """`first` hits one row of the outbox or none; `then` is run only if it hit. `gives`: columns of that row."""
+    def __init__(
+        self, dialect: str, first: Update, *then: Following, gives: Sequence[str] = ("id",), many: bool = False
+    ) -> None:
+        """`first` hits a row of the outbox (`many`: or more) or none; `then` is run only if it hit.
+
+        `gives`: columns of those rows.
+        """
         if dialect == "postgresql":
             hit = first.returning(outbox).cte("hit")
             whole = select(*(hit.c[column] for column in gives))
@@ -33,7 +38,8 @@ class AtOnce:
             self._first: Select[Any] | ReturningUpdate[Any] = whole
             self._then: list[Insert | Update] = []
         else:
-            left = select(outbox).where(outbox.c.id == bindparam("hit_id")).subquery("hit")
+            hits = outbox.c.id.in_(bindparam("hit_ids", expanding=True)) if many else outbox.c.id == bindparam("hit_id")
+            left = select(outbox).where(hits).subquery("hit")
             self._first = first.returning(*(outbox.c[column] for column in gives))
             self._then = [following(left) for following in then]
 
@@ -44,6 +50,14 @@ class AtOnce:
             for statement in self._then:
                 await tx.execute(statement, {**values, "hit_id": row["id"]})
         return row
+
+    async def run_many(self, tx: Tx, values: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """The same for a statement that hits many; in no order."""
+        rows: Sequence[Mapping[str, Any]] = (await tx.execute(self._first, values)).mappings().all()
+        if rows:
+            for statement in self._then:
+                await tx.execute(statement, {**values, "hit_ids": [row["id"] for row in rows]})
+        return rows
 
 
 def of(hit: Any, column: str) -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Insert, Update, bindparam, case, func, insert, literal_column, select, update
 
-from listener.atonce import of
 from listener.entry import OutboxEntry, State
 from listener.schema import attempt
 
@@ -25,11 +24,16 @@ def begun(hit: Any) -> Insert:
 
 def ended(hit: Any) -> Update:
     """Put down how the step that was being tried ended; see `end_of` for the values."""
-    its = (
-        attempt.c.outbox_id == of(hit, "id"),
-        attempt.c.fence == of(hit, "fence"),
-        attempt.c.step == bindparam("ended_step"),
-    )
+    return _ended(hit, bindparam("ended_step"))
+
+
+def tellings_ended(hit: Any) -> Update:
+    """The same for many rows whose write-back ended alike."""
+    return _ended(hit, literal_column("'writeback'"))
+
+
+def _ended(hit: Any, step: Any) -> Update:
+    its = (attempt.c.outbox_id == hit.c.id, attempt.c.fence == hit.c.fence, attempt.c.step == step)
     return (
         update(attempt)
         .where(*its)
@@ -37,8 +41,8 @@ def ended(hit: Any) -> Update:
             ended_at=func.db_now(),
             outcome=bindparam("ended_outcome"),
             error_class=bindparam("ended_error"),
-            message=of(hit, "message"),
-            evidence=of(hit, "evidence"),
+            message=hit.c.message,
+            evidence=hit.c.evidence,
         )
     )
 

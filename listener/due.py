@@ -1,15 +1,14 @@
-"""Which row is the next, as statements that are built once; `outbox` runs them.
+"""Which row is the next, as statements that are built once; `outbox` and `tellings` run them.
 
-Rows whose lease ran out come first: their holder is dead or lost. Then those that only wait to be told, since that is
-quick, then those that wait for a visit. State names are literals and not parameters: else Postgres, planning without
-the values, could not use a partial index.
+Rows whose lease ran out come first: their holder is dead or lost. State names are literals and not parameters: else
+Postgres, planning without the values, could not use a partial index.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, Update, and_, bindparam, exists, func, literal_column, or_, select, update
+from sqlalchemy import Select, Update, bindparam, exists, func, literal_column, select, update
 
 from listener import allowance, attempts
 from listener.atonce import AtOnce
@@ -22,7 +21,7 @@ STAGES = (State.PUSHED, State.PENDING)
 """Those that a row can be claimed in, in the order in which they are looked at."""
 BLOCKING_REASONS: list[Any] = [literal_column(repr(str(reason))) for reason in sorted(BLOCKING)]
 
-_GIVES = (
+GIVES = (
     *("id", "object_name", "record_id", "state", "priority", "attempts", "changes", "changed_at", "created_at"),
     *("fence", "worker", "leased_until", "intent_fence", "intent_identity"),
     *("outcome", "portal_id", "code", "message", "evidence", "parked_reason"),
@@ -43,28 +42,28 @@ def answered(rows: Any) -> Any:
     return rows.c.state.in_([literal_column(repr(str(state))) for state in (State.PARKED, State.PUSHED)])
 
 
-def _candidates() -> tuple[Any, Select[Any]]:
-    job = outbox.alias("job")
-    return job, select(job.c.id).limit(1)  # a parameter: where SQLite reads a literal 1, it plans otherwise and sorts
-
-
-def _abandoned(*stages: State, through_gates: bool) -> Select[Any]:
-    job, rows = _candidates()
-    its_stage = [and_(is_in(stage, job), *([all_open(LANES[stage])] if through_gates else [])) for stage in stages]
-    rows = rows.where(job.c.leased_until.is_not(None), job.c.leased_until < _NOW, or_(*its_stage))
+def abandoned(stage: State, job: Any, *, through_gates: bool) -> Select[Any]:
+    """Those of a stage whose lease ran out, the oldest first; `job` names the rows."""
+    rows = select(job.c.id).where(is_in(stage, job), job.c.leased_until.is_not(None), job.c.leased_until < _NOW)
+    if through_gates:
+        rows = rows.where(all_open(LANES[stage]))
     return rows.order_by(job.c.leased_until)
 
 
-def _waiting(stage: State) -> Select[Any]:
-    job, rows = _candidates()
+def waiting(stage: State, job: Any) -> Select[Any]:
+    """Those of a stage that nobody holds and that are due, in the order of work; `job` names the rows."""
     leased, blocking = outbox.alias("leased"), outbox.alias("blocking")
-    rows = rows.where(
-        is_in(stage, job),
-        job.c.leased_until.is_(None),
-        job.c.due_at <= _NOW,
-        allowance.may_go(job),
-        ~exists().where(leased.c.record_id == job.c.record_id, leased.c.leased_until.is_not(None)),
-    ).order_by(job.c.priority, job.c.due_at, job.c.id)
+    rows = (
+        select(job.c.id)
+        .where(
+            is_in(stage, job),
+            job.c.leased_until.is_(None),
+            job.c.due_at <= _NOW,
+            allowance.may_go(job),
+            ~exists().where(leased.c.record_id == job.c.record_id, leased.c.leased_until.is_not(None)),
+        )
+        .order_by(job.c.priority, job.c.due_at, job.c.id)
+    )
     if stage is State.PENDING:
         rows = rows.where(
             ~exists().where(
@@ -77,12 +76,14 @@ def _waiting(stage: State) -> Select[Any]:
     return rows
 
 
-WAITING = {stage: _waiting(stage) for stage in STAGES}
+_JOB = outbox.alias("job")
+# The one is a parameter: where SQLite reads a literal 1, it plans otherwise and sorts.
+NEXT = {stage: waiting(stage, _JOB).limit(1) for stage in STAGES}
 
 
-def _claim(dialect: str, *stages: State, through_gates: bool) -> Update:
-    waiting = [WAITING[stage].where(all_open(LANES[stage])) if through_gates else WAITING[stage] for stage in stages]
-    picks = [_abandoned(*stages, through_gates=through_gates), *waiting]
+def _claim(dialect: str, stage: State, *, through_gates: bool) -> Update:
+    next_one = NEXT[stage].where(all_open(LANES[stage])) if through_gates else NEXT[stage]
+    picks = [abandoned(stage, _JOB, through_gates=through_gates).limit(1), next_one]
     if dialect == "postgresql":
         picks = [pick.with_for_update(skip_locked=True, of=pick.get_final_froms()[0]) for pick in picks]
     return (
@@ -90,24 +91,29 @@ def _claim(dialect: str, *stages: State, through_gates: bool) -> Update:
         # A scalar sub-select is run once, and each only where those before it find nothing; Postgres may run
         # `IN (… LIMIT 1)` again and take more rows than one.
         .where(outbox.c.id == func.coalesce(*(pick.scalar_subquery() for pick in picks)))
-        .values(
-            fence=outbox.c.fence + _ONE,
-            attempts=outbox.c.attempts + _ONE,
-            worker=bindparam("worker"),
-            claimed_at=_NOW,
-            leased_until=func.db_after(bindparam("lease")),
-        )
+        .values(taken())
     )
 
 
+def taken() -> dict[str, Any]:
+    """What a claim makes of a row."""
+    return {
+        "fence": outbox.c.fence + _ONE,
+        "attempts": outbox.c.attempts + _ONE,
+        "worker": bindparam("worker"),
+        "claimed_at": _NOW,
+        "leased_until": func.db_after(bindparam("lease")),
+    }
+
+
 CLAIM = {
-    (dialect, stage): AtOnce(dialect, _claim(dialect, stage, through_gates=False), attempts.begun, gives=_GIVES)
+    (dialect, stage): AtOnce(dialect, _claim(dialect, stage, through_gates=False), attempts.begun, gives=GIVES)
     for dialect in ("postgresql", "sqlite")
     for stage in STAGES
 }
 """The next of one stage, whatever the gates say."""
-CLAIM_ANY = {
-    dialect: AtOnce(dialect, _claim(dialect, *STAGES, through_gates=True), attempts.begun, gives=_GIVES)
+CLAIM_VISIT = {
+    dialect: AtOnce(dialect, _claim(dialect, State.PENDING, through_gates=True), attempts.begun, gives=GIVES)
     for dialect in ("postgresql", "sqlite")
 }
-"""The next of all whose lanes are open."""
+"""The next that waits for a visit, if both lanes are open."""

@@ -24,10 +24,16 @@ class Outage(SyncError):
     lane: str | None = None
     """Whose outage it is, `portal` or `salesforce`, put in by who called; None: the database's."""
 
-    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
-        """`retry_after`: seconds that the other side asked us to wait, where it did."""
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after: float | None = None, suspect: bool = False
+    ) -> None:
+        """`retry_after`: seconds that the other side asked us to wait, where it did.
+
+        `suspect`: it may be for what was asked that there was no answer, and what was asked may have been done.
+        """
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.suspect = suspect
 
 
 class EntryError(SyncError):

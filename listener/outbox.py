@@ -31,7 +31,7 @@ from listener import arrivals, attempts
 from listener.atonce import AtOnce, of
 from listener.change import Change, RecordId
 from listener.database import Tx
-from listener.due import BLOCKING_REASONS, CLAIM, CLAIM_ANY, WAITING, answered, is_in
+from listener.due import BLOCKING_REASONS, CLAIM, CLAIM_VISIT, NEXT, answered, is_in
 from listener.entry import OutboxEntry, Outcome, ParkedReason, State
 from listener.errors import LeaseLost
 from listener.positions import Position
@@ -51,16 +51,16 @@ async def append(tx: Tx, changes: Sequence[Change], position: Position | None, *
 
 
 async def claim(tx: Tx, *, worker: str, lease: timedelta) -> OutboxEntry | None:
-    """The next due row whose gates are open, leased to `worker` with a new fence; None if there is none.
+    """The next that is due for a visit if both gates are open, leased to `worker` with a new fence; else None.
 
     Rows whose lease ran out come first: their holder is dead or lost. The attempt is charged now, so a row that kills
     its workers runs out of attempts. Raises `Conflict` if two claims met on one record: claim again.
     """
-    return _entry(await CLAIM_ANY[tx.dialect.name].run(tx, {"worker": worker, "lease": lease.total_seconds()}))
+    return _entry(await CLAIM_VISIT[tx.dialect.name].run(tx, {"worker": worker, "lease": lease.total_seconds()}))
 
 
 async def claim_to_probe(tx: Tx, stage: State, *, worker: str, lease: timedelta) -> OutboxEntry | None:
-    """The same for one stage and whatever the gates say: for who has seen that one of them may be probed."""
+    """The same for either stage and whatever the gates say: for who has seen that one of them may be probed."""
     return _entry(await CLAIM[tx.dialect.name, stage].run(tx, {"worker": worker, "lease": lease.total_seconds()}))
 
 
@@ -133,7 +133,7 @@ async def leasing_workers(tx: Tx) -> list[str]:
 
 def next_due(stage: State) -> Select[Any]:
     """What a claim of that stage looks for where no lease ran out; for a look at its plan."""
-    return WAITING[stage]
+    return NEXT[stage]
 
 
 def _entry(row: Mapping[str, Any] | None) -> OutboxEntry | None:

@@ -29,6 +29,7 @@ from listener.token_endpoint import Token, is_loopback
 
 _BUSY = frozenset({"SERVER_UNAVAILABLE", "REQUEST_RUNNING_TOO_LONG", "QUERY_TIMEOUT", "API_CURRENTLY_DISABLED"})
 _LIMIT = "REQUEST_LIMIT_EXCEEDED"
+_UNAVAILABLE = 503
 _NO_ANSWER = "is the network up, and Salesforce (https://status.salesforce.com)?"
 
 
@@ -116,7 +117,7 @@ class Rest:
             self._thread, self._connection = _DaemonThread(), None
             answer = _NoAnswer("TimeoutError")
         if isinstance(answer, _NoAnswer):
-            raise Outage(f"Salesforce does not answer ({answer.what})", hint=_NO_ANSWER)
+            raise Outage(f"Salesforce does not answer ({answer.what})", hint=_NO_ANSWER, suspect=answer.suspect)
         return answer
 
     def _connected(self, token: Token) -> Salesforce:
@@ -153,9 +154,10 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class _NoAnswer:
-    """The name of what kept the answer away."""
+    """The name of what kept the answer away. `suspect`: as in `Outage`; who says 503 has not begun."""
 
     what: str
+    suspect: bool = True
 
 
 def _answer(ask: Callable[[Salesforce], Any], org: Salesforce) -> Any:
@@ -172,9 +174,10 @@ def _refusal(status: int, content: Any) -> Refusal | _NoAnswer:
     first = content[0] if isinstance(content, list) and content else content
     code = first.get("errorCode") if isinstance(first, dict) else None
     if not isinstance(code, str) or not re.fullmatch(r"[A-Z0-9_]{1,80}", code):
-        return _NoAnswer(f"HTTP {status}")  # a page of the load balancer, or of a maintenance window
+        # A page of the load balancer, or of a maintenance window.
+        return _NoAnswer(f"HTTP {status}", suspect=status != _UNAVAILABLE)
     if status >= 500:
-        return _NoAnswer(f"HTTP {status} {code}")
+        return _NoAnswer(f"HTTP {status} {code}", suspect=status != _UNAVAILABLE)
     return Refusal(status=status, code=code, words=str(first.get("message", "")))
 
 

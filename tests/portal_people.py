@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -129,9 +128,7 @@ class Clinic:
         }
 
 
-def web_portal(
-    standin: StandInPortal, evidence: Path, *, password: str = PASSWORD, pack: Pack = PACK, **more: Any
-) -> WebPortal:
+def web_portal(standin: StandInPortal, evidence: Path, *, password: str = PASSWORD, pack: Pack = PACK) -> WebPortal:
     """The driver at that stand-in, not yet started."""
     return WebPortal(
         url=standin.url,
@@ -141,5 +138,4 @@ def web_portal(
         evidence=evidence,
         executable=shutil.which("chromium"),
         patience=QUICK,
-        **{"most_logins": 1000, **more},
     )

@@ -6,8 +6,7 @@ import pytest
 
 from fusion.cli.bench import benchmarks
 from listener.errors import SetupError
-from tests.bench.numbers import Numbers
-from tests.bench.outbox import Kind, ratios
+from tests.bench.outbox import Kind, Numbers, ratios
 
 NAMES = {
     "claim_finish_vs_procrastinate",

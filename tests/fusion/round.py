@@ -35,6 +35,8 @@ class Round:
     deadline: timedelta = timedelta(minutes=3)
     portal_attempts: int = 6
     writeback_attempts: int = 25
+    tell_after: timedelta = MINUTE
+    long_visit: timedelta = MINUTE
 
     def worker(self, name: str = "one", *, portal: DisturbedPortal | None = None) -> Worker:
         return Worker(
@@ -48,6 +50,8 @@ class Round:
                 portal_attempts=self.portal_attempts,
                 writeback_attempts=self.writeback_attempts,
                 look_again=timedelta(0),
+                tell_after=self.tell_after,
+                long_visit=self.long_visit,
             ),
             clock=lambda: NOON,
             unit=lambda: 0.0,

@@ -23,6 +23,7 @@ PROMISED = {
     Code.UNEXPECTED_PAGE: ParkedReason.EXHAUSTED,
     Code.NOT_SAVED: ParkedReason.EXHAUSTED,
     Code.GAVE_UP: ParkedReason.EXHAUSTED,
+    Code.NOT_TOLD: ParkedReason.NOT_TOLD,
 }
 WHO = ("Intake", "Ops", "Admin", "Developer")
 

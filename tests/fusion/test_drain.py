@@ -564,9 +564,12 @@ async def test_two_workers_are_never_on_one_record_at_a_time(work: Round) -> Non
     reports = await asyncio.gather(*(work.drain(worker) for worker in workers))
     await work.all_due()
     last = await work.go()
-    assert sum(report.settled for report in (*reports, last)) == 8
     assert (sorted(visits), work.portal.creates) == (sorted(ids), 4)
-    assert all(row["state"] == State.DONE for row in await rows.rows(work.db))
+    ended = await rows.states(work.db)
+    # A first answer that was gathering when the second came is covered by it.
+    assert sum(report.settled for report in (*reports, last)) == ended.count(State.DONE)
+    assert (len(ended), set(ended[4:])) == (8, {State.DONE})
+    assert set(ended[:4]) <= {State.DONE, State.SUPERSEDED}
 
 
 async def test_changes_during_a_visit_make_exactly_one_more(work: Round) -> None:

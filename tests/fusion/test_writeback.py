@@ -1,24 +1,22 @@
-"""What Salesforce is told, and what becomes of its answers."""
+"""What Salesforce is told about an entry, field by field, and what its answers mean."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from fusion.codes import Code
-from fusion.writeback import Answer, Told, fields_for, tell
-from listener.change import RecordId
-from listener.entry import OutboxEntry, Outcome, ParkedReason, State, SyncResult
-from listener.errors import Outage
-from listener.gates import Lane
+from fusion.writeback import Answer, answer_to, attention, can_go_by, fields_for, in_progress, was_written
+from listener.entry import OutboxEntry, Outcome, SyncResult
 from listener.org import RecordError
-from tests.factories import make_entry
-from tests.fake_org import FakeOrg
-from tests.fusion.desk import CANARIES, INTAKE, NOON, OWN, RECORD_ID, an_entry
+from listener.tellings import Standing
+from tests.fusion.desk import NOON, OWN, an_entry
 
 CHART = "10000001"
 MOMENT = "2026-11-24T12:00:00+00:00"
-SYNCED = {OWN.portal_id: CHART, OWN.status: "Synced", OWN.error_code: None, OWN.error: None}
+SYNCED = {OWN.portal_id: CHART, OWN.status: "Synced", OWN.error_code: None, OWN.error: None, OWN.attempts: 1}
+LATER = Standing(later=True)
 
 
 def pushed(outcome: Outcome = Outcome.UPDATED, **other: Any) -> OutboxEntry:
@@ -30,10 +28,6 @@ def refused(code: Code, detail: str = "") -> OutboxEntry:
     return pushed(Outcome.REFUSED, code=code, message=code.sentence(detail), reason=code.reason)
 
 
-async def told(org: FakeOrg, *entries: OutboxEntry) -> dict[int, Told]:
-    return dict(await tell(entries, org=org, own=OWN, now=NOON))
-
-
 # ---- which fields
 
 
@@ -43,6 +37,7 @@ def test_a_new_chart_is_told_with_its_id_and_the_time() -> None:
         OWN.status: "Synced",
         OWN.last_attempt_at: MOMENT,
         OWN.synced_at: MOMENT,
+        OWN.attempts: 1,
     }
 
 
@@ -80,6 +75,7 @@ def test_a_refusal_is_told_with_code_and_sentence_and_no_time_of_success(code: C
         OWN.error_code: str(code),
         OWN.error: code.sentence("Date of birth"),
         OWN.last_attempt_at: MOMENT,
+        OWN.attempts: 1,
     }
     assert len(written[OWN.error]) <= 255
 
@@ -108,132 +104,113 @@ def test_the_time_is_told_with_its_zone() -> None:
     assert written[OWN.synced_at] == MOMENT
 
 
-# ---- telling
+@pytest.mark.parametrize("held", [MOMENT, "2026-11-24T12:00:00.000+0000", "2026-11-24T07:00:00-05:00"])
+def test_a_time_that_is_written_another_way_is_the_same_time(held: str) -> None:
+    assert was_written({OWN.synced_at: MOMENT}, {OWN.synced_at: held})
 
 
-async def test_the_record_says_what_the_entry_says() -> None:
-    org = FakeOrg()
-    org.create(INTAKE)
-    assert await told(org, pushed(Outcome.CREATED)) == {41: Told(answer=Answer.TOLD)}
-    assert {name: org.records[RECORD_ID].get(name) for name in SYNCED} == SYNCED
-    assert len(org.writes) == 1
+@pytest.mark.parametrize("held", [None, "2026-11-24T12:00:01.000+0000", "Synced"])
+def test_another_time_is_not(held: str | None) -> None:
+    assert not was_written({OWN.synced_at: MOMENT}, {OWN.synced_at: held})
 
 
-async def test_an_unchanged_patient_makes_no_call() -> None:
-    org = FakeOrg()
-    org.create({**INTAKE, **SYNCED})
-    assert await told(org, pushed(Outcome.UNCHANGED)) == {41: Told(answer=Answer.TOLD)}
-    assert org.writes == []
+def test_how_many_visits_it_took_is_told_but_never_by_itself() -> None:
+    took = Standing(visits=3)
+    assert fields_for(pushed(), SYNCED, OWN, now=NOON, standing=took)[OWN.attempts] == 3
+    assert fields_for(pushed(Outcome.UNCHANGED), SYNCED, OWN, now=NOON, standing=took) == {}
 
 
-async def test_what_was_skipped_is_not_told_nor_read() -> None:
-    org = FakeOrg()
-    org.outages.append(Outage("never asked"))
-    assert await told(org, pushed(Outcome.SKIPPED)) == {41: Told(answer=Answer.TOLD)}
-    assert len(org.outages) == 1
+# ---- a record that has changed again since
 
 
-@pytest.mark.parametrize("purged", [False, True])
-async def test_a_deleted_record_counts_as_told(purged: bool) -> None:
-    org = FakeOrg()
-    org.create(INTAKE)
-    org.records.clear() if purged else org.delete(RECORD_ID)
-    assert await told(org, pushed()) == {41: Told(answer=Answer.TOLD)}
-    assert org.writes == []
+def test_what_changed_since_stays_pending_and_its_resync_stays_asked_for() -> None:
+    held = {OWN.status: "Pending", OWN.resync_requested: True, OWN.attempts: 0}
+    assert fields_for(pushed(Outcome.CREATED), held, OWN, now=NOON, standing=LATER) == {
+        OWN.portal_id: CHART,
+        OWN.last_attempt_at: MOMENT,
+        OWN.synced_at: MOMENT,
+    }
 
 
-@pytest.mark.parametrize("code", ["ENTITY_IS_DELETED", "NOT_FOUND"])
-async def test_a_record_that_went_while_we_told_counts_as_told(code: str) -> None:
-    org = FakeOrg()
-    org.refusals[org.create(INTAKE)] = RecordError(code=code)
-    assert await told(org, pushed()) == {41: Told(answer=Answer.TOLD)}
+def test_where_no_flow_has_said_so_we_say_that_it_is_pending() -> None:
+    assert fields_for(pushed(Outcome.UNCHANGED), SYNCED, OWN, now=NOON, standing=LATER)[OWN.status] == "Pending"
 
 
-async def test_a_locked_record_is_told_again_later() -> None:
-    org = FakeOrg()
-    org.refusals[org.create(INTAKE)] = RecordError(code="UNABLE_TO_LOCK_ROW")
-    assert (await told(org, pushed()))[41].answer is Answer.AGAIN
+def test_what_was_wrong_before_it_was_corrected_is_not_told() -> None:
+    assert fields_for(refused(Code.MISSING_FIELD), {OWN.status: "Pending"}, OWN, now=NOON, standing=LATER) == {}
 
 
-async def test_a_validation_rule_is_a_persons_to_mend() -> None:
-    org = FakeOrg()
-    org.refusals[org.create(INTAKE)] = RecordError(
-        code="FIELD_CUSTOM_VALIDATION_EXCEPTION", fields=("Guardian_Phone__c",)
-    )
-    answer = (await told(org, pushed()))[41]
-    assert (answer.answer, answer.reason) == (Answer.WILL_NOT, ParkedReason.NOT_TOLD)
-    assert answer.code == "FIELD_CUSTOM_VALIDATION_EXCEPTION"
-    assert "Guardian_Phone__c" in answer.message
-    assert not any(canary in answer.message for canary in CANARIES)
+def test_what_blocks_the_record_is_told_whatever_changed_since() -> None:
+    written = fields_for(refused(Code.AMBIGUOUS_MATCH), {OWN.status: "Pending"}, OWN, now=NOON, standing=LATER)
+    assert (written[OWN.status], written[OWN.error_code]) == ("Needs Attention", "ambiguous_match")
 
 
-async def test_a_long_list_of_fields_does_not_make_the_sentence_too_long() -> None:
-    org = FakeOrg()
-    org.refusals[org.create(INTAKE)] = RecordError(code="X" * 60, fields=tuple(f"Field_{n}__c" for n in range(50)))
-    assert len((await told(org, pushed()))[41].message) <= 255
+# ---- before there is an answer
 
 
-async def test_another_id_parks_on_both_sides() -> None:
-    org = FakeOrg()
-    org.create({**INTAKE, **SYNCED, OWN.portal_id: "10000099"})
-    answer = (await told(org, pushed(Outcome.CREATED)))[41]
-    assert (answer.answer, answer.code, answer.reason) == (
-        Answer.WILL_NOT,
-        Code.DIFFERENT_PORTAL_ID,
-        ParkedReason.IDENTITY,
-    )
-    record = org.records[RECORD_ID]
-    assert (record[OWN.portal_id], record[OWN.status]) == ("10000099", "Needs Attention")
+def test_a_try_that_failed_is_told_with_its_number_and_nobody_is_asked_to_act() -> None:
+    entry = replace(an_entry(), attempts=2, code="EntryError", message="the search did not load")
+    assert fields_for(entry, {OWN.status: "Pending"}, OWN, now=NOON) == {
+        OWN.status: "Retrying",
+        OWN.error: "Try 2 did not go through. It is tried again by itself; nobody needs to act.",
+        OWN.attempts: 2,
+        OWN.last_attempt_at: MOMENT,
+    }
 
 
-async def test_another_id_is_told_again_later_where_the_record_is_locked() -> None:
-    org = FakeOrg()
-    org.create({**INTAKE, OWN.portal_id: "10000099"})
-    org.refusals[RECORD_ID] = RecordError(code="UNABLE_TO_LOCK_ROW")
-    assert (await told(org, pushed(Outcome.CREATED)))[41].answer is Answer.AGAIN
+def test_a_visit_that_was_broken_off_for_an_outage_is_pending_again() -> None:
+    entry = replace(an_entry(), attempts=0)
+    assert fields_for(entry, {OWN.status: "In Progress"}, OWN, now=NOON) == {OWN.status: "Pending"}
+    assert fields_for(entry, {OWN.status: "Pending"}, OWN, now=NOON) == {}
 
 
-@pytest.mark.parametrize("at", [0, 1])
-async def test_an_outage_of_salesforce_is_on_its_lane(at: int) -> None:
-    org = FakeOrg()
-    org.create(INTAKE)
-
-    class Away(FakeOrg):
-        calls = 0
-
-        def _answer(self, *args: Any) -> None:
-            self.calls += 1
-            if self.calls > at:
-                raise Outage("the org is away")
-
-    away = Away()
-    away.records = org.records
-    with pytest.raises(Outage) as raised:
-        await told(away, pushed())
-    assert raised.value.lane is Lane.SALESFORCE
+def test_a_long_visit_is_in_progress_and_what_was_wrong_before_is_gone() -> None:
+    held = {OWN.status: "Needs Attention", OWN.error_code: "gave_up", OWN.error: "It failed."}
+    assert in_progress(held, OWN) == {OWN.status: "In Progress", OWN.error_code: None, OWN.error: None}
+    assert in_progress({OWN.status: "In Progress"}, OWN) == {}
 
 
-async def test_many_are_told_at_once_each_with_its_own_answer() -> None:
-    org = FakeOrg()
-    ids = [org.create(INTAKE) for _ in range(3)]
-    entries = [
-        make_entry(id=number, record_id=RecordId(one), state=State.PENDING).pushed(
-            SyncResult(outcome=Outcome.CREATED, portal_id=f"1000000{number}")
-        )
-        for number, one in enumerate(ids)
-    ]
-    org.refusals[ids[1]] = RecordError(code="UNABLE_TO_LOCK_ROW")
-    answers = await told(org, *entries)
-    assert [answers[number].answer for number in range(3)] == [Answer.TOLD, Answer.AGAIN, Answer.TOLD]
-    assert [(one, values[OWN.portal_id]) for one, values in org.writes] == [(ids[0], "10000000"), (ids[2], "10000002")]
+# ---- what was read at the start of the visit
 
 
-async def test_an_answer_that_leaves_a_record_out_is_not_taken_for_success() -> None:
-    class Mute(FakeOrg):
-        async def update(self, *_args: Any, **_kwargs: Any) -> dict[RecordId, RecordError | None]:
-            return {}
+def test_what_was_read_for_the_visit_will_do_where_our_id_stood_there_already() -> None:
+    assert can_go_by(SYNCED, pushed(), OWN)
+    assert can_go_by({OWN.portal_id: None}, refused(Code.MISSING_FIELD), OWN)
 
-    org = Mute()
-    org.create(INTAKE)
-    with pytest.raises(KeyError):
-        await told(org, pushed())
+
+@pytest.mark.parametrize("held", [None, {}, {OWN.portal_id: "10000099"}, {**SYNCED, "IsDeleted": True}])
+def test_it_will_not_where_another_id_may_stand_there_by_now(held: dict[str, Any] | None) -> None:
+    assert not can_go_by(held, pushed(Outcome.CREATED), OWN)
+
+
+# ---- what an answer means
+
+
+@pytest.mark.parametrize(
+    ("code", "answer"),
+    [
+        ("ENTITY_IS_DELETED", Answer.TOLD),
+        ("NOT_FOUND", Answer.TOLD),
+        ("UNABLE_TO_LOCK_ROW", Answer.AGAIN),
+        ("FIELD_CUSTOM_VALIDATION_EXCEPTION", Answer.WILL_NOT),
+        ("WHATEVER_COMES_NEXT", Answer.WILL_NOT),
+    ],
+)
+def test_each_error_of_a_record_has_its_answer(code: str, answer: Answer) -> None:
+    assert answer_to(RecordError(code=code)).answer is answer
+
+
+def test_an_id_that_stands_in_another_record_is_for_ops() -> None:
+    told = answer_to(RecordError(code="DUPLICATE_VALUE"))
+    assert (told.code, told.reason) == (Code.LINKED_ELSEWHERE, Code.LINKED_ELSEWHERE.reason)
+    assert attention(told, {}, OWN, now=NOON)[OWN.error_code] == "linked_elsewhere"
+
+
+def test_reports_see_one_code_for_whatever_salesforce_would_not_take() -> None:
+    told = answer_to(RecordError(code="FIELD_CUSTOM_VALIDATION_EXCEPTION", fields=("Gender__c",)))
+    assert attention(told, {}, OWN, now=NOON) == {
+        OWN.status: "Needs Attention",
+        OWN.error_code: "not_told",
+        OWN.error: Code.NOT_TOLD.sentence("FIELD_CUSTOM_VALIDATION_EXCEPTION (Gender__c)"),
+        OWN.last_attempt_at: MOMENT,
+    }

@@ -59,6 +59,7 @@ class Orders:
     lease: timedelta = timedelta(seconds=10)
     gate: timedelta = timedelta(seconds=0.2)
     look_again: timedelta = timedelta(seconds=0.4)
+    tell_after: timedelta = timedelta(seconds=0.25)
     attempts: int = 1000
     fenced: bool = True
     intending: bool = True
@@ -145,6 +146,7 @@ class _Process:
                 writeback_attempts=orders.attempts,
                 gate_first=orders.gate,
                 look_again=orders.look_again,
+                tell_after=orders.tell_after,
             ),
         )
         every = timedelta(seconds=0.2)

@@ -16,27 +16,23 @@ export class Refused extends Error {
 
 let sessionEnded = () => {};
 
-/** Says whom to tell that the session is over, and what is shown in place of the log-in page, if anything is. */
+/** Says whom to tell that the session is over. */
 export function onSessionEnded(f) {
   sessionEnded = f;
 }
 
 async function send(method, path, body) {
-  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  // Only the window that logged in knows it: session storage is a tab's own.
-  const mine = sessionStorage.getItem("window");
-  if (mine) headers["X-Window"] = mine;
   const response = await fetch(path, {
     method,
-    headers,
+    headers: body === undefined ? {} : { "Content-Type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   // A connection that breaks within the body throws here, as one that breaks before it throws above.
   return [response, await response.json()];
 }
 
-function endSession(instead) {
-  sessionEnded(instead);
+function endSession() {
+  sessionEnded();
   throw new SessionEnded();
 }
 
@@ -48,7 +44,7 @@ export async function request(method, path, body) {
       await unlocked();
       continue;
     }
-    if (response.status === 401 && answer.code === "no_session") endSession(answer.instead);
+    if (response.status === 401 && answer.code === "no_session") endSession();
     if (!response.ok) throw new Refused(response.status, answer);
     const notice = response.headers.get("X-Notice");
     if (notice) showNotice(JSON.parse(notice));

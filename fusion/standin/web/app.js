@@ -3,7 +3,6 @@
 import { onSessionEnded, request, SessionEnded } from "./api.js";
 import { chartView, newPatientView } from "./chart.js";
 import { el } from "./dom.js";
-import { changePasswordView, insteadView, nextView } from "./door.js";
 import { loginView } from "./login.js";
 import { adminView, billingView, docsView, scheduleView } from "./pages.js";
 import { searchView } from "./search.js";
@@ -21,9 +20,8 @@ let justCreated = null;
 
 const address = () => location.hash || "#/";
 
-function toLogin(instead, said) {
+function toLogin() {
   opening = null;
-  sessionStorage.removeItem("window");
   if (address() !== LOGIN) {
     returnTo = address();
     history.replaceState(null, "", LOGIN);
@@ -31,18 +29,11 @@ function toLogin(instead, said) {
   turn += 1;
   // Dialogs over the page belong to the session that is over.
   document.body.replaceChildren(root);
-  root.replaceChildren(instead ? insteadView(instead) : loginView(enter, said));
+  root.replaceChildren(loginView(enter));
 }
 
-/** Takes the answer to a step of the log-in: the next step, or the inside. */
 function enter(answer) {
-  if (answer.device) localStorage.setItem("device", answer.device);
-  if (answer.next) {
-    root.replaceChildren(nextView(answer.next, enter));
-    return;
-  }
   opening = answer;
-  sessionStorage.setItem("window", answer.window);
   root.replaceChildren(...frame());
   if (address() === LOGIN) history.replaceState(null, "", returnTo);
   show();
@@ -57,7 +48,7 @@ function frame() {
       el("img", { src: "/web/icon.svg", alt: "", width: "28", height: "28" }),
       searchView((id) => go(`#/patients/${id}`)),
       el("nav", { "aria-label": "Main" }, TABS.map(([name, href]) => el("a", { href, onclick: () => again(href) }, name))),
-      el("a", { class: "user", href: "#/account/password" }, opening.user),
+      el("span", { class: "user" }, opening.user),
       el("button", { type: "button", class: "quiet", onclick: logOut }, "Log Out"),
     ),
     main,
@@ -83,11 +74,6 @@ async function logOut() {
   }
   history.replaceState(null, "", "#/");
   toLogin();
-}
-
-function passwordChanged() {
-  history.replaceState(null, "", "#/");
-  toLogin(null, "Your password was changed. Please log in.");
 }
 
 async function show() {
@@ -122,8 +108,6 @@ async function viewOf(hash) {
       return second === "new" ? newPatientView(opening.sections, created) : chartView(second, opening.sections, taken(second));
     case "docs":
       return docsView();
-    case "account":
-      return changePasswordView(passwordChanged);
     case "billing":
       return billingView();
     case "admin":
