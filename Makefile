@@ -4,7 +4,7 @@ VENV := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts unit check-migrations format bench clean
+.PHONY: help demo test lint types contracts unit check-migrations format package bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,15 @@ format: .make/venv ## let ruff put the code in form
 	$(VENV)/ruff check --fix
 	$(VENV)/ruff format
 
+package: .make/node/ready ## sfdx/ as zips for deployment tools other than sf, in build/
+	@command -v node >/dev/null || { echo "node is not on the PATH; it is needed for this" >&2; exit 1; }
+	@rm -rf build/patient build/contact
+	@NODE_PATH=.make/node/node_modules node tests/sfdx/convert.cjs sfdx/force-app build/patient >/dev/null
+	@NODE_PATH=.make/node/node_modules node tests/sfdx/convert.cjs sfdx/contact-app/force-app build/contact >/dev/null
+	@cd build/patient && python3 -m zipfile -c ../fusion-sync-patient.zip .
+	@cd build/contact && python3 -m zipfile -c ../fusion-sync-contact.zip .
+	@ls build/*.zip
+
 bench: .make/bench ## the outbox beside other queues, four minutes; ARGS="--quick --json"
 	@$(VENV)/fusion-sync bench outbox $(ARGS)
 
@@ -52,7 +61,7 @@ clean: ## remove .venv, stamps and caches; no database, no .env
 	@mkdir -p .make && touch $@
 
 # Without node its tests are skipped, and it says so each time.
-.make/node/ready: tests/sfdx/package.json .ci/set-up-node
+.make/node/ready: tests/sfdx/package.json tests/contract/cometd/package.json .ci/set-up-node
 	@./.ci/set-up-node
 
 .make/bench: .make/venv

@@ -1,7 +1,8 @@
-"""How a process is let into Salesforce: by its settings alone, or by what a person's log-in left in the database."""
+"""How a process is let in, to Salesforce and to the portal: by its settings, and by what is kept in the database."""
 
 from __future__ import annotations
 
+from fusion.account import KeptAccount
 from fusion.settings import Settings
 from listener.database import Database
 from listener.login import Login
@@ -18,3 +19,9 @@ def login_of(settings: Settings, db: Database) -> Login:
 def kept_login_of(settings: Settings, db: Database) -> KeptLogin:
     """What a person's log-in left, or will leave, in the database."""
     return KeptLogin(db, Sealed(settings.sync.keys), settings.salesforce)
+
+
+def portal_account_of(settings: Settings, db: Database) -> KeptAccount:
+    """What all processes know of our portal user."""
+    portal = settings.portal
+    return KeptAccount(db, portal.holding, portal.password, settings.sync.keys)

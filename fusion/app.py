@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from fusion import chromium, leftovers
-from fusion.admission import login_of
+from fusion.admission import login_of, portal_account_of
 from fusion.capture import Capture
 from fusion.drain import drain
 from fusion.lease import LeaseTimes
@@ -164,7 +164,12 @@ async def _work(parts: _Parts, login: Login) -> None:
     org = SalesforceOrg(login, api_version=parts.settings.salesforce.api_version)
     parts.stack.push_async_callback(org.close)
     _meter(parts, org)
-    browser = WebPortal.from_settings(portal_settings, sync, executable=chromium.find(sync.browser))
+    browser = WebPortal.from_settings(
+        portal_settings,
+        sync,
+        memory=portal_account_of(parts.settings, parts.db),
+        executable=chromium.find(sync.browser),
+    )
     portal = await parts.stack.enter_async_context(browser)
     lease = LeaseTimes(length=timedelta(seconds=sync.lease_seconds), deadline=timedelta(seconds=sync.deadline_seconds))
     worker = Worker(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,35 +15,27 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import structlog
-from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 from pydantic import SecretStr
 
-from fusion import leftovers
 from fusion.codes import Code
 from fusion.pages import chart, outline, search
 from fusion.pages.door import Credentials, Door
 from fusion.pages.edits import create, update
+from fusion.pages.memory import Forgetful, Memory, Shut
 from fusion.pages.pack import Pack, load_pack
 from fusion.pages.tab import LOOK_AGAIN, NO_EVIDENCE, LoggedOut, Patience, Tab
 from fusion.patient import Edit, Hit, Identity, Patient, Shown
 from fusion.portal import AboutToSave, Refused
-from listener.errors import EntryError, Outage, SetupError
+from fusion.warm import WarmBrowser, Wear
+from listener.errors import EntryError, Outage
 
 if TYPE_CHECKING:
     from fusion.settings import PortalSettings, SyncSettings
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-
-_FLAGS = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-)
 
 
 class WebPortal:
@@ -64,25 +55,42 @@ class WebPortal:
         executable: str | None = None,
         headed: bool = False,
         patience: Patience | None = None,
+        memory: Memory | None = None,
+        totp: SecretStr | None = None,
+        wear: Wear | None = None,
+        most_logins: int = 6,
     ) -> None:
-        """*executable*: path of a Chromium, None for Playwright's own. *evidence*: folder for outlines of pages."""
-        self._url = url.rstrip("/")
+        """*executable*: path of a Chromium, None for Playwright's own. *evidence*: folder for outlines of pages.
+
+        *memory*: without one, this object alone knows what happened at the door. *most_logins*: see `Door`.
+        """
         self._pack = pack
         self._evidence = evidence
-        self._executable = executable
-        self._headed = headed
-        self._patience = patience or Patience()
-        credentials = Credentials(username=username, password=password)
-        self._door = Door(pack, credentials, patience=self._patience.action * 1000)
+        patience, memory = patience or Patience(), memory or Forgetful()
+        self._door = Door(
+            pack,
+            Credentials(username=username, password=password, totp=totp),
+            memory=memory,
+            patience=patience.action * 1000,
+            most_logins=most_logins,
+            entered=self._entered,
+        )
+        self._warm = WarmBrowser(
+            url=url.rstrip("/"),
+            pack=pack,
+            door=self._door,
+            memory=memory,
+            patience=patience,
+            wear=wear or Wear(),
+            executable=executable,
+            headed=headed,
+        )
         self._turn = asyncio.Lock()
-        self._playwright: Playwright | None = None
-        self._browser: Browser | None = None
-        self._context: BrowserContext | None = None
-        self._tab: Tab | None = None
-        self._left_behind: list[Page] = []
 
     @classmethod
-    def from_settings(cls, portal: PortalSettings, sync: SyncSettings, *, executable: str | None = None) -> Self:
+    def from_settings(
+        cls, portal: PortalSettings, sync: SyncSettings, *, memory: Memory, executable: str | None = None
+    ) -> Self:
         """As the settings say; *executable* is the browser that was found, by name or without."""
         return cls(
             url=str(portal.url),
@@ -93,27 +101,24 @@ class WebPortal:
             executable=executable or sync.browser,
             headed=sync.headed,
             patience=Patience(page=portal.page_seconds, action=portal.action_seconds, save=portal.save_seconds),
+            memory=memory,
+            totp=portal.totp_secret,
+            wear=Wear(visits=portal.recycle_visits, megabytes=portal.recycle_mb),
         )
 
     async def __aenter__(self) -> Self:
-        with leftovers.marked():
-            self._playwright = await async_playwright().start()
-        try:
-            await self._launch(self._playwright)
-        except PlaywrightError:
-            await self._playwright.stop()
-            raise SetupError(
-                f"the browser {self._executable or 'of Playwright'} does not start",
-                hint="set FUSION_SYNC_BROWSER to a Chromium, or run `playwright install chromium`",
-            ) from None
+        await self._warm.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self._quit()
-        if self._playwright is not None:
-            await self._playwright.stop()
+        await self._warm.stop()
+
+    @property
+    def warm(self) -> WarmBrowser:
+        """The browser, for tests and metrics."""
+        return self._warm
 
     @property
     def unlocks(self) -> int:
@@ -161,92 +166,59 @@ class WebPortal:
                 raise EntryError("the portal logs us out again and again", hint="is somebody else this user?") from None
 
     async def _attempt(self, work: Callable[[Tab], Awaitable[T]], values: Iterable[str]) -> T:
-        self._door.check()
+        await self._door.ready()
         tab = None
         try:
-            tab = await self._page()
+            tab = await self._warm.tab()
+            if self._door.waits_on(tab.page):
+                await self._door.go_on(tab)
             await tab.begin()
-            return await work(tab)
+            done = await work(tab)
+        except Shut as shut:
+            if tab is None or not self._door.waits_on(tab.page):
+                await self._keep_what_shut(shut, tab)
+                self._warm.leave()
+            raise
         except LoggedOut:
-            self._leave()
+            self._warm.leave()
             if tab is not None and (tab.pending or tab.saves):
                 raise EntryError("the session ended in the middle of a visit", hint=LOOK_AGAIN) from None
             raise
         except Refused as refused:
-            self._leave()
+            self._warm.leave()
             raise await self._with_evidence(refused, tab, values) from None
         except PlaywrightError as broken:
-            self._leave()
+            self._warm.leave(trouble=True)
             raise await self._translated(broken, tab, values) from None
         except BaseException:
             # About a cancelled visit nothing is known, and `about_to_save` may raise anything: it goes out unchanged.
-            self._leave()
+            self._warm.leave()
             raise
+        await self._warm.visited()
+        return done
 
-    async def _page(self) -> Tab:
-        """The warm page, or a fresh one of the same session; a browser that ended is started again."""
-        await self._close_left_behind()
-        if self._tab is not None and not self._tab.page.is_closed():
-            return self._tab
-        if self._playwright is None:
-            raise RuntimeError("the portal is used outside of its context")
-        if self._browser is None or not self._browser.is_connected() or self._context is None:
-            try:
-                await self._launch(self._playwright)
-            except PlaywrightError:
-                raise Outage("the browser does not start", hint="is there memory and disk left on this host?") from None
-        if self._context is None:
-            raise RuntimeError("a browser was launched without a context")
-        page = await self._context.new_page()
-        tab = Tab(page, base=self._url, pack=self._pack, door=self._door, patience=self._patience)
-        await tab.prepare()
-        self._tab = tab
-        return tab
-
-    async def _close_left_behind(self) -> None:
-        while self._left_behind:
-            page = self._left_behind.pop()
-            try:
-                async with asyncio.timeout(self._patience.action):
-                    await page.close()
-            except TimeoutError:
-                # A page whose script never ends does not even close: the browser goes with it.
-                await self._quit()
-            except PlaywrightError:
-                continue
-
-    async def _quit(self) -> None:
-        browser, self._browser, self._context = self._browser, None, None
-        if browser is not None:
-            with contextlib.suppress(PlaywrightError, TimeoutError):
-                async with asyncio.timeout(self._patience.action):
-                    await browser.close()
-
-    async def _launch(self, playwright: Playwright) -> None:
-        # Chromium has no sandbox for root, and refuses to start without being told so.
-        flags = [*_FLAGS, "--no-sandbox"] if os.geteuid() == 0 else list(_FLAGS)
-        self._browser = await playwright.chromium.launch(
-            executable_path=self._executable, headless=not self._headed, args=flags
-        )
-        self._context = await self._browser.new_context(locale="en-US", viewport={"width": 1366, "height": 1000})
-        self._context.set_default_timeout(self._patience.action * 1000)
-        self._tab = None
-        self._left_behind.clear()
-
-    def _leave(self) -> None:
-        if self._tab is not None:
-            self._left_behind.append(self._tab.page)
-            self._tab = None
+    async def _entered(self) -> None:
+        await self._warm.keep()
 
     async def _with_evidence(self, refused: Refused, tab: Tab | None, values: Iterable[str]) -> Refused:
         if tab is None or tab.page.is_closed():
             return refused
         # What happened is worth more than a picture of it.
         with contextlib.suppress(PlaywrightError, OSError):
-            refused.evidence = await outline.keep(
-                tab.page, self._pack, folder=self._evidence, code=refused.code, now=datetime.now(UTC), values=values
-            )
+            refused.evidence = await self._outline(tab, refused.code, values)
         return refused
+
+    async def _keep_what_shut(self, shut: Shut, tab: Tab | None) -> None:
+        path = None
+        if tab is not None and not tab.page.is_closed() and shut.standing.is_a_surprise:
+            with contextlib.suppress(PlaywrightError, OSError):
+                path = await self._outline(tab, Code.UNEXPECTED_PAGE, ())
+        log.warning("the portal's door is shut", state=shut.standing, why=str(shut), hint=shut.hint, evidence=path)
+
+    async def _outline(self, tab: Tab, code: Code, values: Iterable[str]) -> str:
+        return await outline.keep(
+            tab.page, self._pack, folder=self._evidence, code=code, now=datetime.now(UTC), values=values
+        )
 
     async def _translated(self, broken: PlaywrightError, tab: Tab | None, values: Iterable[str]) -> Exception:
         """What a Playwright error means for the row."""
@@ -260,7 +232,7 @@ class WebPortal:
             return Refused(Code.UNEXPECTED_PAGE, "a dialog of the browser itself")
         if tab.pending:
             return EntryError(NO_EVIDENCE, hint=LOOK_AGAIN)
-        if tab.page.is_closed() or self._browser is None or not self._browser.is_connected():
+        if tab.page.is_closed() or not self._warm.is_running:
             return EntryError("the browser ended in the middle of a visit", hint="it is started again")
         return await self._reason_on(tab, values) or EntryError(
             "the page did not do as it was told" + (" in time" if isinstance(broken, PlaywrightTimeout) else ""),

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from fusion import chromium, leftovers
-from fusion.admission import login_of
+from fusion.admission import login_of, portal_account_of
 from fusion.backfill import Place
 from fusion.mapping import RecordMapping, load_mapping
 from fusion.patient import Edit, Hit, Identity, Patient, Shown
@@ -124,7 +124,8 @@ async def sight_of(settings: Settings, salesforce: Salesforce) -> AsyncIterator[
     async with holders.held(salesforce.db, settings.portal.holding, lease=_HOLD):
         await asyncio.to_thread(leftovers.end_leftovers)
         browser = chromium.find(settings.sync.browser)
-        async with WebPortal.from_settings(settings.portal, settings.sync, executable=browser) as portal:
+        memory = portal_account_of(settings, salesforce.db)
+        async with WebPortal.from_settings(settings.portal, settings.sync, memory=memory, executable=browser) as portal:
             yield Sight(
                 org=salesforce.org,
                 portal=OnlyLooking(portal),

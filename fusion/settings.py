@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from fusion.totp import totp_of
 from listener import environment
 from listener.alarms import Expected
 from listener.change import Heartbeat, long_id
 from listener.environment import ENV_FILE, Part, Setting
 from listener.errors import SetupError
+from listener.sealed import MAKE_ONE, Sealed
 from listener.settings import DatabaseSettings, SalesforceSettings, WebAddress
 
 T = TypeVar("T")
@@ -40,6 +42,17 @@ class PortalSettings(Part):
         description="Password of that portal user",
         json_schema_extra={"hint": "put the portal user's password into .env, or name its file"},
     )
+    totp_secret: SecretStr | None = Field(
+        default=None,
+        description="Secret of the authenticator app of that user, in base32; only where the portal asks for its codes",
+        json_schema_extra={"hint": "copy the secret that the portal shows beside the QR code"},
+    )
+    recycle_visits: int = Field(
+        default=200, ge=1, le=100_000, description="After how many visits the browser's memory of them is thrown away"
+    )
+    recycle_mb: int = Field(
+        default=1500, ge=200, le=100_000, description="From how many megabytes on the browser is started anew"
+    )
     page_seconds: float = Field(default=30.0, gt=0, le=300, description="How long a page may take to load")
     action_seconds: float = Field(
         default=10.0, gt=0, le=120, description="How long a field, a button or a list may take to be there"
@@ -51,6 +64,13 @@ class PortalSettings(Part):
         default=Path("evidence"),
         description="Folder for what the page looked like when it was not understood: its structure, no values",
     )
+
+    @field_validator("totp_secret")
+    @classmethod
+    def _is_a_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            totp_of(value.get_secret_value())
+        return value
 
     @property
     def holding(self) -> str:
@@ -69,7 +89,7 @@ class SyncSettings(Part):
     key: SecretStr | None = Field(
         default=None,
         description="Key to what is kept sealed; to change it, put the new one in front of the old one, with a comma",
-        json_schema_extra={"hint": 'make one as the README says under "The key"'},
+        json_schema_extra={"hint": MAKE_ONE},
     )
     pack: str = Field(default="fusion_web", description="Portal pack: the selectors and labels of one portal")
     browser: str | None = Field(default=None, description="Path of the Chromium to use; default: the one found")
@@ -150,11 +170,25 @@ class SyncSettings(Part):
         echo = timedelta(minutes=self.heartbeat_minutes) if self.heartbeat else None
         return Expected(sweep=timedelta(minutes=self.sweep_minutes), echo=echo)
 
+    @field_validator("key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                Sealed(keys_in(value))
+            except SetupError:
+                raise ValueError("holds something that is not a key") from None
+        return value
+
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys in `key`, the newest first."""
-        given = self.key.get_secret_value() if self.key else ""
-        return tuple(one.strip() for one in given.split(",") if one.strip())
+        return keys_in(self.key) if self.key else ()
+
+
+def keys_in(value: SecretStr) -> tuple[str, ...]:
+    """The keys of a list with commas between them."""
+    return tuple(one.strip() for one in value.get_secret_value().split(",") if one.strip())
 
 
 PARTS: tuple[type[Part], ...] = (SalesforceSettings, DatabaseSettings, PortalSettings, SyncSettings)
@@ -191,12 +225,15 @@ class Settings:
 def load(*, salesforce: bool = False, portal: bool = False, env_file: Path | None = ENV_FILE) -> Settings:
     """The settings of the database and the work, and of the sides that are asked for; raises `SetupError`."""
     check_names(env_file)
-    return Settings(
+    settings = Settings(
         database=environment.load(DatabaseSettings, env_file=env_file),
         sync=environment.load(SyncSettings, env_file=env_file),
         salesforce=environment.load(SalesforceSettings, env_file=env_file) if salesforce else None,
         portal=environment.load(PortalSettings, env_file=env_file) if portal else None,
     )
+    if salesforce and settings.salesforce.auth == "web" and not settings.sync.keys:
+        raise SetupError("FUSION_SYNC_KEY is not set, and SALESFORCE_AUTH=web needs it", hint=MAKE_ONE)
+    return settings
 
 
 def listed(*, env_file: Path | None = ENV_FILE) -> list[Setting]:

@@ -15,10 +15,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import aiohttp
@@ -29,37 +28,14 @@ from aiosfstream_ng.client import Client, ReplayMarkerStoragePolicy
 from aiosfstream_ng.exceptions import AiosfstreamException
 from aiosfstream_ng.replay import ReplayMarker, ReplayMarkerStorage
 
+from listener.endings import SessionOver, Why, ending, http_ending
 from listener.token_endpoint import Token, is_loopback
-
-Message = Mapping[str, Any]
 
 _IDLE_POLL = 110.0  # seconds after which Salesforce answers a poll without news ("Clients and Timeouts")
 _LONGEST_ADVICE = 300.0
 _LONGEST_INTERVAL = 30.0  # a client that stays away for 40 s is forgotten
 _MOST_WAITING = 20_000  # messages; then we stop to poll until they are taken
-
-
-class Why(StrEnum):
-    """What the end of a session asks of who opens the next."""
-
-    LOST = "lost"
-    """The wire failed, or the server forgot us: open another."""
-    UNAUTHORIZED = "unauthorized"
-    """The token was refused: get another, then open."""
-    LIMIT = "limit"
-    """The org's allowance of events or clients is used up: stay away for minutes."""
-    POSITION = "position"
-    """The org no longer knows the replay id."""
-    SETUP = "setup"
-    """Channel, version or kind of connection is wrong: no other session will do better."""
-
-
-class SessionOver(Exception):
-    """The session ended. The text is for the log: it quotes no message of the channel, no token and no client id."""
-
-    def __init__(self, why: Why, text: str) -> None:
-        super().__init__(text)
-        self.why = why
+_SLOWEST = 10_000.0  # bytes a second, below which an answer drips rather than flows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,25 +45,6 @@ class SessionTimes:
     call: float = 20.0
     margin: float = 20.0
     close: float = 5.0
-
-
-def ending(answer: Message) -> SessionOver:
-    """Why a session is over, after an answer that was not `successful` ("Streaming API Error Codes")."""
-    channel, error = str(answer.get("channel")), str(answer.get("error", ""))
-    sfdc = answer.get("ext", {}).get("sfdc", {}) if isinstance(answer.get("ext"), Mapping) else {}
-    reason = str(sfdc.get("failureReason", "")) if isinstance(sfdc, Mapping) else ""
-    code = error[:3] if re.match(r"\d{3}\b", error) else "no code"
-    text = f"{code} on {channel}"
-    if "limit exceeded" in (error + reason).lower():
-        return SessionOver(Why.LIMIT, f"{text}: an allowance of the org is used up")
-    if code == "401" or reason.startswith("401") or (code == "403" and channel == MetaChannel.HANDSHAKE.value):
-        return SessionOver(Why.UNAUTHORIZED, f"{text}: the token was refused")
-    if code == "400" and channel == MetaChannel.SUBSCRIBE.value and "replayid" in error.lower():
-        return SessionOver(Why.POSITION, f"{text}: the replay id is no longer known")
-    if code == "400" and channel in (MetaChannel.SUBSCRIBE.value, MetaChannel.HANDSHAKE.value):
-        words = re.sub(r"[^\w /.:{}',-]|(?<=Client )\w+", " ", error)[:160]
-        return SessionOver(Why.SETUP, f"{text}: {words}")
-    return SessionOver(Why.LOST, text + (": the session is no longer known" if "Unknown client" in error else ""))
 
 
 class _Bearer(AuthenticatorBase):
@@ -129,13 +86,19 @@ class _From(ReplayMarkerStorage):
 
 
 class StrictTransport(LongPollingTransport):
-    """Long polling without any attempt to recover. `over` says why it ended; `news` is set at whatever there is."""
+    """Long polling without any attempt to recover. `over` says why it ended; `news` is set at whatever there is.
+
+    One request at a time: with a poll in flight beside the subscription, events could ride on both answers, and the
+    later ones arrive first. So polls go on once `may_poll` is set.
+    """
 
     over: SessionOver | None = None
 
     def __init__(self, *, times: SessionTimes, heard: Callable[[], None], **common: Any) -> None:
         super().__init__(**common)
         self.news = asyncio.Event()
+        self.may_poll = asyncio.Event()
+        self._brought = 0
         self._times = times
         self._heard = heard
 
@@ -143,6 +106,11 @@ class StrictTransport(LongPollingTransport):
     def poll_seconds(self) -> float:
         """How long the server may hold a poll: what it advised last, else what Salesforce documents."""
         return min(self._advised_seconds("timeout") or _IDLE_POLL, _LONGEST_ADVICE)
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long after an answered poll the next one may be awaited: beyond that something hangs, whatever it is."""
+        return self.interval_seconds + self.poll_seconds + 2 * self._times.margin + self._brought / _SLOWEST
 
     @property
     def interval_seconds(self) -> float:
@@ -159,22 +127,19 @@ class StrictTransport(LongPollingTransport):
 
     async def _send_final_payload(self, payload: list[dict[str, Any]], *, headers: dict[str, str]) -> dict[str, Any]:
         asked = payload[0]
-        poll = asked["channel"] == MetaChannel.CONNECT
-        wait = self.poll_seconds + self._times.margin if poll else self._times.call
+        if asked["channel"] == MetaChannel.CONNECT:
+            wait = self.poll_seconds + self._times.margin
+            if self.state is TransportState.CONNECTING:
+                asked["advice"] = {"timeout": 0}  # to be answered at once, with the server's own advice (Bayeux, 4.2.3)
+        else:
+            wait = self._times.call
         try:
-            async with self._http_session.post(
-                self._url,
-                json=payload,
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=wait),
-            ) as response:
-                status, body = response.status, await response.read()
+            status, body = await self._ask(payload, headers, wait)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SessionOver(Why.LOST, f"{type(error).__name__} on {asked['channel'].value}") from None
         messages = _messages_in(body)
         if status != 200:
-            raise _http_ending(status, messages)
+            raise http_ending(status, messages)
         if messages is None:
             raise SessionOver(Why.LOST, f"the answer to {asked['channel'].value} is not JSON messages")
         answer = await self._consume_payload(messages, find_response_for=asked)
@@ -183,6 +148,28 @@ class StrictTransport(LongPollingTransport):
         if answer.get("successful") is not True:
             raise ending(answer)
         return answer
+
+    async def _ask(self, payload: list[dict[str, Any]], headers: dict[str, str], wait: float) -> tuple[int, bytes]:
+        """Status and body, within `wait` seconds and what the body takes at the slowest: a backlog may be large."""
+        began, body = asyncio.get_running_loop().time(), bytearray()
+        try:
+            async with (
+                asyncio.timeout(wait) as limit,
+                self._http_session.post(
+                    self._url,
+                    json=payload,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None),
+                ) as response,
+            ):
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    self._brought = len(body)
+                    limit.reschedule(began + wait + self._brought / _SLOWEST)
+                return response.status, bytes(body)
+        finally:
+            self._brought = 0
 
     async def _consume_payload(
         self, payload: list[Any], *, headers: Any = None, find_response_for: dict[str, Any] | None = None
@@ -223,6 +210,7 @@ class StrictTransport(LongPollingTransport):
         self.news.set()
 
     async def _next_poll(self) -> dict[str, Any]:
+        await self.may_poll.wait()
         await asyncio.sleep(self.interval_seconds)
         # At worst the server forgets us meanwhile, and we begin again from what is committed.
         while self.incoming_queue.qsize() > _MOST_WAITING:  # noqa: ASYNC110 - a queue that is read tells nobody
@@ -290,8 +278,13 @@ class StrictClient(Client):
     async def begin(self, channel: str) -> None:
         """Handshake, first poll, subscription; bounded in time. Raises `SessionOver`, and must be shut then, too."""
         try:
-            await asyncio.wait_for(self.open(), 2 * self._times.call + self._times.margin)
-            await asyncio.wait_for(self.subscribe(channel), self._times.call)
+            async with asyncio.timeout(2 * self._times.call + self._times.margin):
+                await self.open()
+            if self.strict is not None and self.strict.over is not None:
+                raise self.strict.over
+            await self.subscribe(channel)  # as long as its answer takes: all that is stored may ride on it
+            if self.strict is not None:
+                self.strict.may_poll.set()
         except TimeoutError:
             raise SessionOver(Why.LOST, "the session could not be opened in time") from None
         except AiosfstreamException as error:
@@ -301,9 +294,10 @@ class StrictClient(Client):
     async def shut(self) -> None:
         """Ends what was opened, also if `open` failed half-way, within `times.close` seconds."""
         try:
-            if self.strict is not None:
+            if self.strict is not None and self._http_session is not None and not self._http_session.closed:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.strict.disconnect(), self._times.close)
+                    async with asyncio.timeout(self._times.close):
+                        await self.strict.disconnect()
         finally:
             self._closed = True
             if self._http_session is not None:
@@ -316,12 +310,3 @@ def _messages_in(body: bytes) -> list[Any] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, list) else [found] if isinstance(found, dict) else None
-
-
-def _http_ending(status: int, messages: list[Any] | None) -> SessionOver:
-    """Refusals mostly come with status 200; with another one the body may still say why."""
-    for message in messages or ():
-        if isinstance(message, dict) and isinstance(message.get("error"), str):
-            return ending(message)
-    why = {401: Why.UNAUTHORIZED, 429: Why.LIMIT}.get(status, Why.LOST)
-    return SessionOver(why, f"HTTP {status}")

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex
 
-from listener import allowance, board, disk, gaps, gates, outbox, positions, schema
+from listener import allowance, board, disk, gaps, gates, outbox, positions, schema, tokens
 from listener.alarms import Expected, alarms
 from listener.database import Database, Tx
 from listener.entry import State
@@ -71,7 +71,8 @@ async def examine(
             return findings
     # Which tables there are is asked of a file that is whole, and rights on tables where tables are.
     order = (_INTEGRITY, _SCHEMA) if db.is_sqlite else (_SCHEMA, _INTEGRITY)
-    for name, ask in (*order, _PLAN, _ROWS, ("stream", partial(_stream, expected=expected)), ("limits", _limits)):
+    about_salesforce = (("stream", partial(_stream, expected=expected)), ("limits", _limits), ("log-in", _log_ins))
+    for name, ask in (*order, _PLAN, _ROWS, *about_salesforce):
         try:
             findings += [one async for one in ask(db)]
         except SetupError as error:
@@ -203,6 +204,17 @@ async def _limits(db: Database) -> AsyncIterator[Finding]:
         usages = await allowance.read(tx)
     for one in usages.values():
         yield _warning("limits", one.said, one.move) if one.is_tight else _ok("limits", one.said)
+
+
+async def _log_ins(db: Database) -> AsyncIterator[Finding]:
+    async with db.reading() as tx:
+        found = await tokens.standings(tx)
+    for one in found:
+        if one.ended is not None:
+            yield _warning("log-in", f"{one.ended}.", "`fusion-sync login`, if SALESFORCE_AUTH is web")
+        else:
+            told = f"A person's of {one.made_at:%Y-%m-%d}, last renewed at {one.renewed_at:%Y-%m-%d %H:%M} UTC."
+            yield _ok("log-in", told)
 
 
 _INTEGRITY, _SCHEMA, _PLAN, _ROWS = ("integrity", _sound), ("schema", _schema), ("claim", _plan), ("entries", _rows)

@@ -115,6 +115,11 @@ async def opened(tx: Tx, lane: Lane) -> None:
     await tx.execute(back.values(state="open", until=None, reason=None, failures=0))
 
 
+async def look_now(tx: Tx, lane: Lane) -> None:
+    """Let a row probe at once: somebody did something about what shut the gate."""
+    await tx.execute(update(gate).where(gate.c.lane == lane, gate.c.state == "shut").values(until=_NOW))
+
+
 async def pause(tx: Tx, lane: Lane, *, actor: str, reason: str) -> None:
     """Let nothing pass until a person resumes."""
     values = {"state": "paused", "until": None, "reason": reason, "actor": actor}

@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from listener.entry import ParkedReason, State
 from listener.moments import UtcDateTime
 
-VERSION = "0005"
+VERSION = "0006"
 """The alembic revision that this code needs; a test holds it against the head of `migrations/`."""
 
 metadata = MetaData(
@@ -248,6 +248,29 @@ kept_login = Table(
     Column("asking_until", UtcDateTime),
     Column("asked_at", UtcDateTime),  # of a renewal whose answer nobody has kept yet
     Column("ended", Text),
+)
+
+# One user of the portal, by "USERNAME at ADDRESS": what must be known of the log-in when a process starts anew.
+portal_account = Table(
+    "portal_account",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("password", Text),  # a salted digest: which password the rest is about
+    Column("used_from", UtcDateTime),  # when the portal first took it
+    Column("tries", BigInteger, nullable=False, server_default="0"),  # begun, and nobody knows how they ended
+    Column("standing", Text),  # why the door is shut until a person opens it
+    Column("said", Text),
+    Column("hint", Text),
+    Column("shut_at", UtcDateTime),
+    Column("asked_at", UtcDateTime),  # since when a page waits for a log-in code
+    Column("code", LargeBinary),  # sealed, for as long as it takes the worker to read it
+    Column("given_at", UtcDateTime),  # without a code: a new one is to be sent
+    Column("profile", LargeBinary),  # sealed: the browser's cookies and storage
+    Column("profile_at", UtcDateTime),
+    Column("next_password", Text),  # a digest: a change to it was begun
+    Column("next_at", UtcDateTime),
+    Column("last_password", Text),  # a digest: of the one before, which is good no more
+    CheckConstraint("tries >= 0", name="tries_count_up"),
 )
 
 # What the org said last of a limit of 24 hours.

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from listener.bayeux import SessionOver, SessionTimes, StrictClient, StrictTransport, Why
+from listener.bayeux import SessionTimes, StrictClient, StrictTransport
 from listener.change import replay_id_of
+from listener.endings import SessionOver, Why
 from listener.token_endpoint import Token
 
 Message = Mapping[str, Any]
@@ -33,7 +34,6 @@ class Session:
         self.token = token
         self.proven = False
         self._channel = channel
-        self._times = times
         self._tell = heard
         self._heard_at = time.monotonic()
         self._subscribed = False
@@ -82,12 +82,13 @@ class Session:
 
     async def _wait(self, transport: StrictTransport) -> None:
         """Until there is news; `SessionOver` when the server has been silent beyond every time limit of a poll."""
-        silence = transport.poll_seconds + transport.interval_seconds + 2 * self._times.margin
-        left = self._heard_at + silence - time.monotonic()
+        left = self._heard_at + transport.patience_seconds - time.monotonic()
         if left <= 0:
             raise SessionOver(Why.LOST, "no poll was answered for too long")
+        # Not `wait_for`: before Python 3.12 a cancellation that comes with the news is lost in it.
         with suppress(TimeoutError):
-            await asyncio.wait_for(transport.news.wait(), left)
+            async with asyncio.timeout(left):
+                await transport.news.wait()
 
     def _note_poll(self) -> None:
         self._heard_at = time.monotonic()

@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from listener.bayeux import SessionOver, SessionTimes, Why
+from listener.bayeux import SessionTimes
+from listener.endings import SessionOver, Why
 from listener.errors import Outage, SetupError
 from listener.login import Login
 from listener.session import Session

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Update, func, or_, select, update
 
-from listener.database import Database, upsert
+from listener.database import Database, Tx, upsert
 from listener.errors import SetupError
 from listener.schema import kept_login
 from listener.sealed import Sealed
@@ -47,6 +47,22 @@ class Held:
     grant: Grant
     version: int
     unsure_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a log-in stands, without what is sealed. `name`: the app and the address; `ended`: why it is over."""
+
+    name: str
+    made_at: datetime
+    renewed_at: datetime
+    ended: str | None
+
+
+async def standings(tx: Tx) -> list[Standing]:
+    """Every log-in that is kept, by its name."""
+    columns = (kept_login.c.name, kept_login.c.made_at, kept_login.c.renewed_at, kept_login.c.ended)
+    return [Standing(**row) for row in (await tx.execute(select(*columns).order_by(kept_login.c.name))).mappings()]
 
 
 class KeptLogin:

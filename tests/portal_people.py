@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -128,7 +129,9 @@ class Clinic:
         }
 
 
-def web_portal(standin: StandInPortal, evidence: Path, *, password: str = PASSWORD, pack: Pack = PACK) -> WebPortal:
+def web_portal(
+    standin: StandInPortal, evidence: Path, *, password: str = PASSWORD, pack: Pack = PACK, **more: Any
+) -> WebPortal:
     """The driver at that stand-in, not yet started."""
     return WebPortal(
         url=standin.url,
@@ -138,4 +141,5 @@ def web_portal(standin: StandInPortal, evidence: Path, *, password: str = PASSWO
         evidence=evidence,
         executable=shutil.which("chromium"),
         patience=QUICK,
+        **{"most_logins": 1000, **more},
     )

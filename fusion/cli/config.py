@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fusion.cli.tables import as_json
-from fusion.settings import PARTS, check_names, listed
+from fusion.settings import PARTS, check_names, listed, load
 from listener import environment
 from listener.environment import ENV_FILE, Setting
 from listener.errors import SetupError
@@ -46,6 +46,11 @@ def _problems() -> list[SetupError]:
     for part in PARTS:
         try:
             environment.load(part)
+        except SetupError as error:
+            found.append(error)
+    if not found:
+        try:
+            load(salesforce=True, portal=True)  # what one part asks of another
         except SetupError as error:
             found.append(error)
     return found

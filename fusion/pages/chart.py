@@ -1,25 +1,35 @@
 """A patient's chart: opened by id, read in one call, as canonical values.
 
-`shown_from` is pure and says what is missing on the page; the rest is I/O.
+`page_from` is pure and says what is missing on the page; the rest is I/O. A chart is opened within the page where the
+pack says by which request it comes, and that request is seen to be answered before the chart is drawn; else, and
+whenever anything is not as expected, with a page load.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Locator
+
 from fusion.codes import Code
 from fusion.pages.pack import Form, Pack
-from fusion.pages.tab import Tab
+from fusion.pages.script import script
+from fusion.pages.tab import LoggedOut, Tab
 from fusion.pages.values import canonical
 from fusion.patient import Row, Section, Shown, Values
 from fusion.portal import Refused
 
-_READ = (Path(__file__).parent / "chart.js").read_text(encoding="utf-8").partition("\n")[2]
+# As text: Playwright's own way with values takes as long as reading them.
+_READ = f"(spec) => JSON.stringify(({script('chart.js')})(spec))"
+_REOPEN = f"async (ask) => JSON.stringify(await ({script('reopen.js')})(ask, {script('chart.js')}))"
 
 _AT_HAND = 5.0
 
@@ -36,43 +46,91 @@ class ChartPage:
 
 
 async def open_chart(tab: Tab, portal_id: str) -> ChartPage | None:
-    """The chart with that id from a fresh page load; None if the portal says that there is none.
+    """The chart with that id as the portal has it now; None if the portal says that there is none.
 
     Raises Refused with `IDENTITY_MISMATCH` if another chart comes up, as after a merge in the portal.
     """
     chart = tab.pack.chart
     states = {"ready": tab.visible(chart.ready), "missing": tab.visible(chart.missing)}
     route = tab.pack.routes.chart.format(id=quote(portal_id, safe=""))
-    if await tab.open(route, states, expected="a chart") == "missing":
-        return None
-    await tab.clear()
-    page = await read_chart(tab)
+    page = await _reopened(tab, route, states)
+    if page is None:
+        if await tab.open(route, states, expected="a chart") == "missing":
+            return None
+        await tab.clear()
+        page = await read_chart(tab)
     if page.shown.portal_id != portal_id:
         raise Refused(Code.IDENTITY_MISMATCH)
     tab.shows(portal_id)
     return page
 
 
+async def _reopened(tab: Tab, route: str, states: Mapping[str, Locator]) -> ChartPage | None:
+    """The same without a page load, if it is proven to be what the portal answered just now; else None."""
+    chart, home = tab.pack.chart, tab.pack.routes.home
+    if chart.answer is None or not tab.inside:
+        return None
+    tab.forget_chart()
+    tab.wire.reset()
+    began = time.monotonic()
+    ask = {
+        "away": home,
+        "route": route,
+        "header": chart.header,
+        "answer": chart.answer.replace("{id}", re.escape(route.rpartition("/")[2])),
+        "dialog": tab.pack.page.dialog,
+        "within": tab.patience.page * 1000,
+        "spec": _spec(tab.pack),
+    }
+    try:
+        told = json.loads(await tab.page.evaluate(_REOPEN, ask))
+    except PlaywrightError:
+        if tab.page.is_closed():
+            raise
+        # The page loaded itself anew, for one.
+        return None
+    if not told["fresh"]:
+        # Whatever came in place of the chart has its say; a chart without the proof is opened with a page load.
+        left = max(tab.patience.page - (time.monotonic() - began), 0.1)
+        with contextlib.suppress(LoggedOut):
+            await tab.first_of(states, expected="a chart", within=left)
+        return None
+    await tab.clear()
+    return page_from(await _whole(tab, told["chart"]), tab.pack)
+
+
 async def chart_at_hand(tab: Tab, portal_id: str) -> ChartPage | None:
-    """The chart as `open_chart` just showed it, read again from that very page load; None if it must be opened.
+    """The chart as `open_chart` just showed it, read again from that very page; None if it must be opened.
 
     Only while nothing was clicked, typed or loaded since, and only for some seconds: others edit charts, too.
     """
-    if not tab.is_showing(portal_id, for_seconds=_AT_HAND) or not await tab.visible(tab.pack.chart.ready).count():
+    if not tab.is_showing(portal_id, for_seconds=_AT_HAND):
         return None
-    page = await read_chart(tab)
+    raw = await _read(tab)
+    # No header is no chart: something took its place.
+    if not raw["header"] or not all(raw["sections"].values()):
+        return None
+    page = page_from(raw, tab.pack)
     return page if page.shown.portal_id == portal_id else None
 
 
 async def read_chart(tab: Tab) -> ChartPage:
     """The chart that is on the page now. Raises Refused with `PORTAL_CHANGED` if a section or a label is not there."""
-    raw = await tab.page.evaluate(_READ, _spec(tab.pack))
+    return page_from(await _whole(tab, await _read(tab)), tab.pack)
+
+
+async def _whole(tab: Tab, raw: dict[str, Any]) -> dict[str, Any]:
+    """What was read, once all sections are there: a portal may draw them one after the other."""
     for section, form in tab.pack.sections.items():
         if not raw["sections"][section]:
-            # A portal may draw its sections one after the other.
             await tab.first_of({"it": tab.page.locator(form.area).first}, expected=f'"{section}"')
-            raw = await tab.page.evaluate(_READ, _spec(tab.pack))
-    return page_from(raw, tab.pack)
+            raw = await _read(tab)
+    return raw
+
+
+async def _read(tab: Tab) -> dict[str, Any]:
+    raw: dict[str, Any] = json.loads(await tab.page.evaluate(_READ, _spec(tab.pack)))
+    return raw
 
 
 def page_from(raw: Mapping[str, Any], pack: Pack) -> ChartPage:

@@ -85,18 +85,15 @@ async def _save(tab: Tab, page: ChartPage, edit: Edit, before: str, about_to_sav
 
 async def _opened(tab: Tab, page: ChartPage, edit: Edit, spec: FormSpec) -> Locator:
     """The open form of that section or row."""
-    scope = tab.page.locator(spec.area).first
-    if spec.rows is None:
-        await tab.click(spec.open, scope)
-    elif edit.row is None:
-        await tab.click(spec.add or (), scope)
-    else:
+    scope, opens = tab.page.locator(spec.area).first, spec.open
+    if edit.row is None:
+        opens = spec.add or spec.open
+    elif spec.rows is not None:
         if edit.row not in (row.key for row in page.shown.rows[edit.section]):
             raise EntryError(f"a row of {edit.section} is gone from the chart", hint="the chart is read again")
         scope = scope.locator(row_css(spec.rows, tab.pack.chart.row_key, edit.row)).first
-        await tab.click(spec.open, scope)
     box = tab.visible(spec.form, scope)
-    await tab.first_of({"form": box}, expected=f'the form of "{edit.section}"')
+    await tab.click_open(opens, scope, {"form": box}, expected=f'the form of "{edit.section}"')
     return box
 
 

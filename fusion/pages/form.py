@@ -6,7 +6,6 @@ doubt, and whoever asked for it looks again.
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from playwright.async_api import Locator
@@ -38,12 +37,12 @@ async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> None:
     wanted = [
         (entry, shown(entry, values[field], tab.pack.forms)) for field, entry in spec.fields.items() if field in values
     ]
-    for _ in range(_TRIES):
+    for number in range(_TRIES):
         wrong = await _not_shown(tab, form, wanted)
         if not wrong:
             return
         for entry, text, now in wrong:
-            await enter(tab, form, entry, text, empty=not now)
+            await enter(tab, form, entry, text, empty=not now, again=number > 0)
     if left := await _not_shown(tab, form, wanted):
         raise Refused(Code.NOT_SAVED, ", ".join(entry.label for entry, _, _ in left))
 
@@ -100,7 +99,7 @@ def _complaint(tab: Tab, spec: FormSpec, message: str) -> Exception:
 
 async def _not_shown(tab: Tab, form: Locator, wanted: list[tuple[Entry, str]]) -> list[tuple[Entry, str, str]]:
     """The fields that show something else than wanted, with what they show."""
-    texts = await asyncio.gather(*(_one_shown(tab, form, entry) for entry, _ in wanted))
+    texts = await _shown(tab, form, [entry for entry, _ in wanted])
     return [
         (entry, text, now)
         for (entry, text), now in zip(wanted, texts, strict=True)
@@ -108,12 +107,14 @@ async def _not_shown(tab: Tab, form: Locator, wanted: list[tuple[Entry, str]]) -
     ]
 
 
-async def _one_shown(tab: Tab, form: Locator, entry: Entry) -> str:
-    """What the field shows; waits for it to be there. Raises Refused (`PORTAL_CHANGED`) unless there is just one."""
-    texts = await showing(tab, form, entry)
-    if not texts:
-        await tab.first_of({"it": tab.visible(entry.box, form)}, expected=f'"{entry.label}"')
-        texts = await showing(tab, form, entry)
-    if len(texts) != 1:
-        raise Refused(Code.PORTAL_CHANGED, f'expected one "{entry.label}"')
-    return texts[0]
+async def _shown(tab: Tab, form: Locator, entries: list[Entry]) -> list[str]:
+    """What each field shows; waits for all to be there. Raises Refused (`PORTAL_CHANGED`) unless there is just one."""
+    found = await showing(tab, form, entries)
+    if missing := [entry for entry, texts in zip(entries, found, strict=True) if not texts]:
+        for entry in missing:
+            await tab.first_of({"it": tab.visible(entry.box, form)}, expected=f'"{entry.label}"')
+        found = await showing(tab, form, entries)
+    for entry, texts in zip(entries, found, strict=True):
+        if len(texts) != 1:
+            raise Refused(Code.PORTAL_CHANGED, f'expected one "{entry.label}"')
+    return [text for texts in found for text in texts]

@@ -20,9 +20,10 @@ from playwright.async_api import Page
 
 from fusion.codes import Code
 from fusion.pages.pack import Pack
+from fusion.pages.script import script
 from fusion.patient import folded
 
-_READ = (Path(__file__).parent / "outline.js").read_text(encoding="utf-8").partition("\n")[2]
+_READ = script("outline.js")
 
 
 async def keep(page: Page, pack: Pack, *, folder: Path, code: Code, now: datetime, values: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from typing import Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from fusion import patient
+from fusion.pages.entrance import Lock, Login, Password, Stop
 from fusion.pages.spot import Data, Spot, Spots
 from fusion.patient import Section
 from fusion.toml_lines import line_in, line_of
@@ -131,54 +132,13 @@ class DialogClass(Data):
 
 
 class Page(Data):
-    """What all pages share. `dialog` is CSS."""
+    """What all pages share. `dialog` is CSS. `unneeded`: addresses, with * for anything, that are not loaded."""
 
     inside: Spots
     dialog: str
     trouble: Spots
     dialogs: tuple[DialogClass, ...] = ()
-
-
-class Step(Data):
-    """One step of the log-in: fill a box with one of our credentials, or click."""
-
-    fill: Spots | None = None
-    with_: Literal["username", "password"] | None = Field(default=None, alias="with")
-    click: Spots | None = None
-
-    @model_validator(mode="after")
-    def _one_deed(self) -> Self:
-        if (self.fill is None) == (self.click is None) or (self.fill is None) != (self.with_ is None):
-            raise ValueError("a step is either fill and with, or click")
-        return self
-
-
-class Stop(Data):
-    """An answer to our password that only a person can deal with. `spends`: the password is not tried again."""
-
-    sign: Spots
-    says: str
-    hint: str
-    spends: bool = False
-
-
-class Login(Data):
-    """The log-in page, which may come up at any time. `alert`: where it answers, in whatever words."""
-
-    sign: Spots
-    alert: Spots
-    steps: tuple[Step, ...]
-    stops: tuple[Stop, ...]
-
-
-class Lock(Data):
-    """The locked screen over the page. `alert`: where it answers, in whatever words."""
-
-    sign: Spots
-    alert: Spots
-    password: Spots
-    submit: Spots
-    stops: tuple[Stop, ...]
+    unneeded: tuple[str, ...] = ()
 
 
 class ResultRow(Data):
@@ -207,10 +167,15 @@ class Search(Data):
 
 
 class Chart(Data):
-    """How a chart is read. All but `ready` and `missing` is CSS, or names of labels and attributes."""
+    """How a chart is read. All but `ready` and `missing` is CSS, or names of labels and attributes.
+
+    `answer`: a regular expression for the address of the request that brings a chart; its {id} is the chart's. With it
+    a chart is opened within the page; without it each opening is a page load.
+    """
 
     ready: Spots
     missing: Spots
+    answer: str | None = None
     header: str
     id: str
     pair: str
@@ -245,6 +210,8 @@ class Pack(Data):
     page: Page
     login: Login
     lock: Lock
+    stops: tuple[Stop, ...] = ()
+    password: Password | None = None
     search: Search
     chart: Chart
     new: New
@@ -312,5 +279,9 @@ def _patterns(pack: Pack) -> Iterator[tuple[tuple[str, ...], str]]:
     yield ("search", "name"), pack.search.name
     yield ("messages", "trouble"), pack.messages.trouble
     yield ("messages", "gone"), pack.messages.gone
+    if pack.chart.answer is not None:
+        yield ("chart", "answer"), pack.chart.answer.replace("{id}", "1")
+    for rule in pack.password.rules if pack.password else ():
+        yield ("password", "rules"), rule
     for dialog in pack.page.dialogs:
         yield ("page", "dialogs", "words"), dialog.words

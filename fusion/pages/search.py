@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date
-from pathlib import Path
 
 from fusion.codes import Code
 from fusion.pages.pack import Entry, Pack
+from fusion.pages.script import script
 from fusion.pages.tab import Tab
 from fusion.pages.values import canonical, given_and_middle, shown
 from fusion.patient import Field, Hit, Identity, Patient
 from fusion.portal import Refused
 from listener.errors import EntryError
 
-_READ = (Path(__file__).parent / "search.js").read_text(encoding="utf-8").partition("\n")[2]
+_READ = script("search.js")
 
 Result = Mapping[str, str]
 """One line as the page shows it: id, name, birth_date, phone."""

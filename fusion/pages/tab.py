@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
@@ -33,8 +33,12 @@ UNLOCKED = "(unlocked)"
 
 NO_EVIDENCE = "the portal gave no evidence of the save"
 LOOK_AGAIN = "the chart is looked at again before anything is written"
+_LOADED_FOR = 600.0
+"""Seconds after which a page is loaded anew: a portal changes, and a page that is open does not hear of it."""
 _LOOK = 0.45
 """Seconds for one call that waits, within which Playwright looks every 50 ms."""
+_ANSWER = 0.25
+"""Seconds to wait for a request's answer and not look at the page. A page may keep a request open for ever."""
 
 
 class LoggedOut(Exception):
@@ -67,6 +71,7 @@ class Tab:
         self.pending = False
         self.saves = 0
         self.native_dialog = False
+        self._inside_until = 0.0
         self._base = base
         self._chart: str | None = None
         self._chart_since = 0.0
@@ -74,6 +79,7 @@ class Tab:
         self._lock = visible(page, pack.lock.sign)
         self._login = visible(page, pack.login.sign)
         self._trouble = visible(page, pack.page.trouble)
+        self._stops = visible(page, tuple(spot for stop in pack.stops for spot in stop.sign) or pack.login.sign)
         self._dialog = page.locator(pack.page.dialog).filter(visible=True)
 
     async def prepare(self) -> None:
@@ -86,7 +92,17 @@ class Tab:
 
         # Playwright would wait for the lock to go even if it was refused; `unlock` waits for that by itself.
         await self.page.add_locator_handler(self._lock, locked, no_wait_after=True)
+        if self.pack.page.unneeded:
+            # Within the browser: a route of Playwright's would ask us about each request of the page.
+            devtools = await self.page.context.new_cdp_session(self.page)
+            await devtools.send("Network.enable")
+            await devtools.send("Network.setBlockedURLs", {"urls": list(self.pack.page.unneeded)})
         self.page.on("dialog", self._native)
+
+    @property
+    def inside(self) -> bool:
+        """Whether a page of the portal's is open that is not its log-in, and was loaded not too long ago."""
+        return time.monotonic() < self._inside_until
 
     def shows(self, chart: str) -> None:
         """Remember that this page load shows that chart, until anything is clicked, typed or loaded."""
@@ -104,8 +120,10 @@ class Tab:
         """A new visit: nothing is in doubt yet. What the last one left over the page is seen before it is left."""
         self.pending, self.saves = False, 0
         self.wire.reset()
-        with contextlib.suppress(LoggedOut):
+        try:
             await self.clear()
+        except LoggedOut:
+            self._inside_until = 0.0
 
     async def open(self, route: str, states: Mapping[str, Locator], *, expected: str, fresh: bool = True) -> str:
         """Go to a page and say which of the states it is in, logging in on the way if asked to.
@@ -115,11 +133,15 @@ class Tab:
         for tried in (False, True):
             await self._go(self._base + route, fresh=fresh)
             try:
-                return await self.first_of(states, expected=expected, within=self.patience.page)
+                state = await self.first_of(states, expected=expected, within=self.patience.page)
             except LoggedOut:
                 if tried:
                     raise
                 await self.door.log_in(self)
+            else:
+                if fresh or not self.inside:
+                    self._inside_until = time.monotonic() + _LOADED_FOR
+                return state
         raise AssertionError  # the second round returns or raises
 
     async def first_of(
@@ -145,12 +167,21 @@ class Tab:
     ) -> str | None:
         """The same; but None if nothing comes, and `UNLOCKED` if a lock was opened before anything came."""
         began = time.monotonic()
+        # What is drawn after an answer need not be looked for before it.
+        await self.wire.answer(min(within, _ANSWER))
         # Mostly it is there already, and counting costs a fraction of waiting.
         locked, *there = await asyncio.gather(self._lock.count(), *(one.count() for one in states.values()))
         if not locked and any(there):
-            return next(name for name, number in zip(states, there, strict=True) if number)
+            # In the order in which they were asked for, since the page may have drawn itself between two looks.
+            first = next(at for at, number in enumerate(there) if number)
+            before = list(states.items())[:first]
+            for name, one in before:
+                if await one.count():
+                    return name
+            return list(states)[first]
         any_of_them = reduce(lambda one, other: one.or_(other), [*states.values(), *self._in_the_way(at_login)]).first
         while (left := within - (time.monotonic() - began)) > 0:
+            await self.wire.answer(min(left, _ANSWER))
             self._watching = True
             try:
                 # Playwright looks ever more rarely, down to twice a second; over a short time it keeps looking often.
@@ -174,8 +205,10 @@ class Tab:
             return
         if await self._lock.count():
             await self.door.unlock(self.page)
-        if not at_login and await self._login.count():
-            raise LoggedOut
+        if not at_login:
+            await self._met()
+            if await self._login.count():
+                raise LoggedOut
         if await self._trouble.count():
             raise self.trouble()
         if await self._dialog.count():
@@ -183,10 +216,35 @@ class Tab:
 
     async def click(self, spots: tuple[Spot, ...], scope: Locator | None = None) -> None:
         """Click a thing of the pack. Raises Refused (`PORTAL_CHANGED`) if it is not there."""
-        self.forget_chart()
         target = visible(scope or self.page, spots)
-        await self.first_of({"it": target}, expected=spots[0].says)
-        await target.click(timeout=self.patience.action * 1000)
+        await self._done_to(target, target.click(timeout=self.patience.action * 1000), spots)
+
+    async def click_open(
+        self, spots: tuple[Spot, ...], scope: Locator, states: Mapping[str, Locator], expected: str
+    ) -> None:
+        """Click a thing of the pack, after which one of *states* is there; for what changes nothing in the portal.
+
+        First without the pointer, which takes a fraction of the time and cannot hit what lies over the thing; not
+        every page listens to that.
+        """
+        target = visible(scope, spots)
+        event = target.dispatch_event("click", timeout=self.patience.action * 1000)
+        await self._done_to(target, event, spots)
+        while (state := await self.first_of_soon(states, within=self.patience.menu)) == UNLOCKED:
+            pass
+        if state is None:
+            await self.click(spots, scope)
+            await self.first_of(states, expected=expected)
+
+    async def _done_to(self, target: Locator, deed: Awaitable[None], spots: tuple[Spot, ...]) -> None:
+        self.forget_chart()
+        try:
+            await deed
+        except PlaywrightTimeout:
+            # It says so if it is not there at all, or if something lies over it.
+            await self.first_of({"it": target}, expected=spots[0].says, within=_LOOK)
+            await self.clear()
+            raise
 
     def trouble(self) -> EntryError | Outage:
         """What to raise when the portal says that something went wrong on its side."""
@@ -230,14 +288,28 @@ class Tab:
                 raise
             raise Outage("the portal cannot be reached", hint="is PORTAL_URL reachable from this host?") from None
         if response is not None and response.status >= 500:
+            with contextlib.suppress(PlaywrightTimeout):
+                await self._stops.wait_for(state="attached", timeout=_LOOK * 1000)
+                await self._met()
             raise Outage(
                 f"the portal answers with status {response.status}",
                 hint="wait, or see whether the portal is down for everybody",
                 retry_after=seconds(response.headers.get("retry-after")),
             )
 
+    async def _met(self) -> None:
+        """Raise what keeps us out, if the pack knows it. After Save that says nothing about what was saved."""
+        if not await self._stops.count():
+            return
+        try:
+            await self.door.meet(self)
+        except Outage:
+            if self.pending:
+                raise EntryError(NO_EVIDENCE, hint=LOOK_AGAIN) from None
+            raise
+
     def _in_the_way(self, at_login: bool) -> list[Locator]:
-        return [self._lock, self._trouble, self._dialog] + ([] if at_login else [self._login])
+        return [self._lock, self._trouble, self._dialog] + ([] if at_login else [self._login, self._stops])
 
     async def _native(self, _: Dialog) -> None:
         self.native_dialog = True

@@ -5,11 +5,15 @@ Each gesture ends by leaving the field: masks and "Save" only take notice of wha
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from playwright.async_api import Locator
 
 from fusion.codes import Code
 from fusion.pages.locate import locate, visible
 from fusion.pages.pack import Entry, Kind
+from fusion.pages.script import script
 from fusion.pages.tab import Tab
 from fusion.pages.values import keys, option_named
 from fusion.patient import folded
@@ -17,14 +21,16 @@ from fusion.portal import Refused
 
 _BY_KEYS = (Kind.DATE, Kind.PHONE, Kind.SSN)
 _TRIES = 3
+_SHOWN = script("form.js")
 _TYPED = "boxes => boxes.map((box) => box.value ?? '')"
 _CHOSEN = "boxes => boxes.map((box) => box.selectedOptions?.[0]?.label ?? '')"
 _OFFERED = "boxes => [...(boxes[0]?.options ?? [])].map((option) => option.label)"
 
 
-async def enter(tab: Tab, form: Locator, entry: Entry, text: str, *, empty: bool) -> None:
+async def enter(tab: Tab, form: Locator, entry: Entry, text: str, *, empty: bool, again: bool) -> None:
     """Put *text*, as the portal writes it, into the field, which is known to be *empty* or else is emptied first.
 
+    A mask takes its whole text at once or only key by key; the latter is done *again* where the former did not do.
     Raises Refused (`UNKNOWN_OPTION`) if no option has it.
     """
     box = tab.visible(entry.box, form)
@@ -34,18 +40,29 @@ async def enter(tab: Tab, form: Locator, entry: Entry, text: str, *, empty: bool
             await _select(tab, box, entry, text)
         case Kind.TYPEAHEAD:
             await _choose(tab, form, box, entry, text)
-        case _ if (entry.gesture or ("keys" if entry.kind in _BY_KEYS else "fill")) == "keys":
+        case _ if (entry.gesture or ("keys" if again and entry.kind in _BY_KEYS else "fill")) == "keys":
             await _press(tab, box, keys(entry, text), empty=empty)
         case _:
             await box.fill(text, timeout=wait)
     await box.press("Tab", timeout=wait)
 
 
-async def showing(tab: Tab, form: Locator, entry: Entry) -> list[str]:
-    """What the field shows now: the text in it, or the name of the option that is chosen. One text for each visible
-    field that goes by this entry; a form in order has one."""
+async def showing(tab: Tab, form: Locator, entries: Sequence[Entry]) -> list[list[str]]:
+    """What each field shows now: the text in it, or the name of the option that is chosen. One text for each visible
+    box that goes by its entry; a form in order has one."""
+    asked = [[{"label": spot.label, "css": spot.css} for spot in entry.box] for entry in entries]
+    # All in one call, without waiting.
+    found: list[list[str]] = json.loads(await form.evaluate_all(_SHOWN, asked)) if _in_page(entries) else []
+    return found or [await _one_by_one(tab, form, entry) for entry in entries]
+
+
+def _in_page(entries: Sequence[Entry]) -> bool:
+    """Whether all boxes go by what the page itself can look for: labels, and CSS alone."""
+    return all(spot.role is None and spot.text is None for entry in entries for spot in entry.box)
+
+
+async def _one_by_one(tab: Tab, form: Locator, entry: Entry) -> list[str]:
     boxes = tab.all_of(entry.box, form).filter(visible=True)
-    # All in one call, without waiting: `evaluate` would take three, and a visit asks some fifty times.
     texts: list[str] = await boxes.evaluate_all(_CHOSEN if entry.kind is Kind.SELECT else _TYPED)
     return texts
 
@@ -55,6 +72,8 @@ async def _press(tab: Tab, box: Locator, text: str, *, empty: bool = False) -> N
     if not empty:
         await box.press("ControlOrMeta+a", timeout=wait)
         await box.press("Delete", timeout=wait)
+    if not text:
+        return
     # On the element, not on the keyboard: the lock may take the focus between two keys.
     await box.press_sequentially(text, timeout=wait + 100 * len(text))
 

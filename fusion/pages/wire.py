@@ -5,6 +5,9 @@ No address, header or body is kept: they can hold a patient's values.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from playwright.async_api import Page, Request, Response
 
 _UNAVAILABLE = (429, 502, 503, 504)
@@ -19,6 +22,7 @@ class Wire:
         """*base*: the portal's address; what a page asks of others does not count."""
         self._base = base
         self._open: set[Request] = set()
+        self._news = asyncio.Event()
         self.status: int | None = None
         self.retry_after: float | None = None
         self.broken = False
@@ -36,6 +40,14 @@ class Wire:
         """Whether a request has had no reply yet."""
         return bool(self._open)
 
+    async def answer(self, within: float) -> None:
+        """Wait for the next reply or failure, no longer than so many seconds; not at all if nothing is waited for."""
+        self._news.clear()
+        if self._open:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await self._news.wait()
+
     @property
     def unavailable(self) -> bool:
         """Whether the last failure says that nobody would have been served: no connection, or a gateway's status.
@@ -50,12 +62,14 @@ class Wire:
 
     def _failed(self, request: Request) -> None:
         self._open.discard(request)
+        self._news.set()
         # What a navigation cuts off is not the portal's failure.
         if self._matters(request) and "ERR_ABORTED" not in (request.failure or ""):
             self.broken = True
 
     def _answered(self, response: Response) -> None:
         self._open.discard(response.request)
+        self._news.set()
         if self._matters(response.request) and (response.status >= 500 or response.status == 429):
             self.status = response.status
             self.retry_after = seconds(response.headers.get("retry-after"))

@@ -6,49 +6,32 @@ session (401), the lock (423), a fault, and then the deed's own refusals (404, 4
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from dataclasses import asdict
 
 from aiohttp import web
 
 from fusion.standin.charts import Chart, NoSuchChart, NoSuchRow, Row
 from fusion.standin.clinic import Clinic, Invalid, PossibleDuplicate
+from fusion.standin.doorway import Doorway
+from fusion.standin.entrance import KINDS, Entrance
 from fusion.standin.faults import Fault, Faults
-from fusion.standin.forms import PATIENT, ROW_SECTIONS, Section, Values, as_json
+from fusion.standin.forms import PATIENT, ROW_SECTIONS, Section, Values
 from fusion.standin.ledger import Caller
 from fusion.standin.search import PAGE, shown_name
-from fusion.standin.session import COOKIE, Denied, Locked, NoSession, Session, Sessions
+from fusion.standin.session import COOKIE, Locked, NoSession, Sessions
+from fusion.standin.wire import CALLER, SESSION, BadRequest, Wire, body_of, by, problem
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-WITHOUT_SESSION = {"login", "unlock", "logout"}
-
-
-class BadRequest(Exception):
-    """The request is not of the form the page sends; the message says what was expected."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Wire:
-    """What lies between the browser and the clinic, changed by the control endpoint; and what passed over it."""
-
-    latency: timedelta = timedelta(0)
-    labels: dict[str, str] = field(default_factory=dict)
-    requests: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[int] = field(default_factory=Counter)
-
-
-CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
-SESSION: web.RequestKey[Session] = web.RequestKey("session", Session)
 
 
 class Api:
     """Handlers of /api/ and the gate before them."""
 
-    def __init__(self, *, clinic: Clinic, sessions: Sessions, faults: Faults, wire: Wire) -> None:
+    def __init__(self, *, clinic: Clinic, sessions: Sessions, doorway: Doorway, faults: Faults, wire: Wire) -> None:
         self._clinic = clinic
+        self._doorway = doorway
+        self._entrance = Entrance(sessions=sessions, doorway=doorway, ledger=clinic.ledger, wire=wire)
         self._ledger = clinic.ledger
         self._sessions = sessions
         self._faults = faults
@@ -57,10 +40,7 @@ class Api:
     def routes(self) -> list[web.RouteDef]:
         """All routes, named by the kind of request."""
         return [
-            web.post("/api/login", self._log_in, name="login"),
-            web.post("/api/logout", self._log_out, name="logout"),
-            web.post("/api/unlock", self._unlock, name="unlock"),
-            web.get("/api/session", self._session, name="session"),
+            *self._entrance.routes(),
             web.get("/api/payers", self._payers, name="payers"),
             web.get("/api/patients", self._search, name="search"),
             web.post("/api/patients", self._create, name="create"),
@@ -82,17 +62,19 @@ class Api:
     async def _pass(self, request: web.Request, handler: Handler, kind: str) -> web.StreamResponse:
         caller = Caller(user="")
         await asyncio.sleep(self._wire.latency.total_seconds())
-        if kind not in WITHOUT_SESSION:
+        if self._doorway.maintenance:
+            return problem(503, "maintenance")
+        if kind not in KINDS:
             try:
-                session = self._sessions.admit(request.cookies.get(COOKIE))
+                session = self._sessions.admit(request.cookies.get(COOKIE), request.headers.get("X-Window"))
             except NoSession:
-                return problem(401, "no_session")
+                return self._entrance.refusal()
             except Locked as locked:
                 if locked.fell:
-                    self._ledger.append("lock", _by(locked.session, caller), cause=locked.fell, kind_of_request=kind)
+                    self._ledger.append("lock", by(locked.session, caller), cause=locked.fell, kind_of_request=kind)
                 return problem(423, "locked")
             request[SESSION] = session
-            caller = _by(session, caller)
+            caller = by(session, caller)
         request[CALLER] = caller
         fault = self._faults.take(kind, request.path)
         if fault is None:
@@ -122,53 +104,10 @@ class Api:
             return problem(409, "duplicate", candidates=[_candidate(chart) for chart in found.candidates])
         except (NoSuchChart, NoSuchRow):
             return problem(404, "not_found")
+        except NoSession:
+            return problem(401, "no_session")
         except BadRequest as bad:
             return problem(400, "bad_request", message=str(bad))
-
-    async def _log_in(self, request: web.Request) -> web.Response:
-        body = await _object(request)
-        email, password = _text(body, "email"), _text(body, "password")
-        try:
-            session = self._sessions.log_in(email, password)
-        except Denied as denied:
-            self._ledger.append("login_failed", Caller(user=email, began=request[CALLER].began), code=denied.code)
-            return problem(401, denied.code)
-        self._ledger.append("login", _by(session, request[CALLER]))
-        response = web.json_response(self._opening(session))
-        response.set_cookie(COOKIE, session.token, httponly=True, samesite="Strict", path="/")
-        return response
-
-    async def _log_out(self, request: web.Request) -> web.Response:
-        try:
-            session = self._sessions.get(request.cookies.get(COOKIE))
-        except NoSession:
-            return problem(401, "no_session")
-        self._sessions.log_out(session)
-        self._ledger.append("logout", _by(session, request[CALLER]))
-        response = web.json_response({})
-        response.del_cookie(COOKIE, path="/")
-        return response
-
-    async def _unlock(self, request: web.Request) -> web.Response:
-        try:
-            session = self._sessions.get(request.cookies.get(COOKIE))
-        except NoSession:
-            return problem(401, "no_session")
-        caller = _by(session, request[CALLER])
-        try:
-            self._sessions.unlock(session, _text(await _object(request), "password"))
-        except Denied as denied:
-            self._ledger.append("unlock_failed", caller, code=denied.code)
-            return problem(403, denied.code)
-        self._ledger.append("unlock", caller)
-        return web.json_response({})
-
-    async def _session(self, request: web.Request) -> web.Response:
-        self._ledger.append("session", request[CALLER])
-        return web.json_response(self._opening(request[SESSION]))
-
-    def _opening(self, session: Session) -> dict[str, object]:
-        return {"user": session.account.email, "sections": as_json(self._wire.labels)}
 
     async def _payers(self, request: web.Request) -> web.Response:
         return web.json_response({"payers": self._clinic.payers_like(request[CALLER], request.query.get("search", ""))})
@@ -186,29 +125,24 @@ class Api:
         return _chart(self._clinic.read(request[CALLER], request.match_info["id"]))
 
     async def _create(self, request: web.Request) -> web.Response:
-        body = await _object(request)
+        body = await body_of(request)
         chart = self._clinic.create(request[CALLER], _values(body, PATIENT), anyway=body.get("anyway") is True)
         return _chart(chart, status=201)
 
     async def _save_patient(self, request: web.Request) -> web.Response:
-        values = _values(await _object(request), PATIENT)
+        values = _values(await body_of(request), PATIENT)
         return _chart(self._clinic.save_patient(request[CALLER], request.match_info["id"], values))
 
     async def _add_row(self, request: web.Request) -> web.Response:
         section = _section(request)
-        values = _values(await _object(request), section)
+        values = _values(await body_of(request), section)
         chart, row = self._clinic.add_row(request[CALLER], request.match_info["id"], section, values)
         return _chart(chart, row, status=201)
 
     async def _save_row(self, request: web.Request) -> web.Response:
         section, row_id = _section(request), request.match_info["row"]
-        values = _values(await _object(request), section)
+        values = _values(await body_of(request), section)
         return _chart(*self._clinic.save_row(request[CALLER], request.match_info["id"], section, row_id, values))
-
-
-def problem(status: int, code: str, **more: object) -> web.Response:
-    """An answer other than success: a code the page turns into its words."""
-    return web.json_response({"code": code, **more}, status=status)
 
 
 async def broken(request: web.Request, fault: Fault) -> web.StreamResponse:
@@ -236,10 +170,6 @@ def _with_notice(response: web.StreamResponse, fault: Fault) -> web.StreamRespon
     return response
 
 
-def _by(session: Session, caller: Caller) -> Caller:
-    return Caller(user=session.account.email, session=session.number, began=caller.began)
-
-
 def _candidate(chart: Chart) -> dict[str, str]:
     return {"id": chart.id, "name": shown_name(chart), "birthdate": chart.patient["Birthdate"]}
 
@@ -256,23 +186,6 @@ def _section(request: web.Request) -> Section:
     if section is None:
         raise BadRequest("no such section")
     return section
-
-
-async def _object(request: web.Request) -> dict[str, object]:
-    try:
-        body = await request.json()
-    except ValueError:
-        raise BadRequest("JSON was expected") from None
-    if not isinstance(body, dict):
-        raise BadRequest("an object was expected")
-    return body
-
-
-def _text(body: dict[str, object], key: str) -> str:
-    value = body.get(key)
-    if not isinstance(value, str):
-        raise BadRequest(f"{key} must be a text")
-    return value
 
 
 def _values(body: dict[str, object], section: Section) -> Values:

@@ -10,24 +10,43 @@ from datetime import datetime, timedelta
 from aiohttp import web
 
 from fusion.standin import staff
-from fusion.standin.api import Wire
 from fusion.standin.charts import Chart, NoSuchRow
 from fusion.standin.clinic import Clinic, Invalid
+from fusion.standin.doorway import Doorway
 from fusion.standin.faults import BadRule, Faults, fault_from
 from fusion.standin.ledger import Caller
 from fusion.standin.session import Sessions
+from fusion.standin.wire import Wire
 
 Body = Mapping[str, object]
+
+_SWITCHES: dict[str, object] = {
+    "codes": "off",
+    "terms": False,
+    "captcha": False,
+    "blocked": False,
+    "one_session": False,
+    "window_bound": False,
+    "maintenance": 0,
+}
 
 
 class Control:
     """The controls of one portal."""
 
     def __init__(
-        self, *, clinic: Clinic, sessions: Sessions, faults: Faults, wire: Wire, clock: Callable[[], datetime]
+        self,
+        *,
+        clinic: Clinic,
+        sessions: Sessions,
+        doorway: Doorway,
+        faults: Faults,
+        wire: Wire,
+        clock: Callable[[], datetime],
     ) -> None:
         self._clinic = clinic
         self._sessions = sessions
+        self._doorway = doorway
         self._faults = faults
         self._wire = wire
         self._clock = clock
@@ -84,6 +103,33 @@ class Control:
         self._clinic.ledger.append("password", Caller(user="control"), account=email, sessions=ended)
         return ended
 
+    def door(self, **switches: object) -> dict[str, object]:
+        """Set what a log-in meets: `codes` (off, email, totp), `terms`, `captcha`, `blocked`, `one_session`,
+        `window_bound` (true or false), `maintenance` (a status, 0: none). Raises BadRule; gives all as they are now.
+        """
+        for name, value in switches.items():
+            if name not in _SWITCHES or type(value) is not type(_SWITCHES[name]):
+                raise BadRule(f"{name}: no such switch, or not of its type")
+            if name == "codes" and value not in ("off", "email", "totp"):
+                raise BadRule("codes: off, email or totp")
+            setattr(self._doorway, name, value)
+        if switches:
+            self._clinic.ledger.append("door", Caller(user="control"), switches=switches)
+        return {name: getattr(self._doorway, name) for name in _SWITCHES}
+
+    def expire_password(self, email: str) -> None:
+        """Let the account's 90 days be over."""
+        self._doorway.expired.add(email.casefold())
+        self._clinic.ledger.append("expire", Caller(user="control"), account=email)
+
+    def forget_devices(self) -> None:
+        """Ask every browser for a code again."""
+        self._doorway.forget_devices()
+
+    def code(self, email: str) -> str | None:
+        """The code that the user would read in the mailbox or the app just now."""
+        return self._doorway.code_for(email)
+
     def labels(self, labels: Mapping[str, str]) -> None:
         """Show fields under other labels (name -> label) from the next page load on; {} brings the usual ones back."""
         self._wire.labels = dict(labels)
@@ -97,6 +143,7 @@ class Control:
             "ledger": self._clinic.ledger.counts(),
             "patients": len(self._clinic.charts),
             "sessions": len(self._sessions),
+            "door": self.door(),
             "faults": [rule.as_json() for rule in self._faults.rules()],
             "since": self._since.isoformat(),
         }
@@ -115,6 +162,9 @@ class Control:
             web.post("/__control/search-lag", _answering(self._post_search_lag)),
             web.post("/__control/idle-lock", _answering(self._post_idle_lock)),
             web.post("/__control/password", _answering(self._post_password)),
+            web.post("/__control/door", _answering(self._post_door)),
+            web.post("/__control/expire-password", _answering(self._post_expire_password)),
+            web.get("/__control/code", _answering(self._get_code)),
             web.post("/__control/labels", _answering(self._post_labels)),
             web.get("/__control/stats", _answering(self._get_stats)),
         ]
@@ -167,6 +217,16 @@ class Control:
         body = await _body(request)
         keep = body.get("keep_sessions") is True
         return {"ended": self.password(_text(body, "email"), _text(body, "password"), keep_sessions=keep)}
+
+    async def _post_door(self, request: web.Request) -> Body:
+        return self.door(**await _body(request))
+
+    async def _post_expire_password(self, request: web.Request) -> Body:
+        self.expire_password(_text(await _body(request), "email"))
+        return {}
+
+    async def _get_code(self, request: web.Request) -> Body:
+        return {"code": self.code(request.query.get("email", ""))}
 
     async def _post_labels(self, request: web.Request) -> Body:
         body = await _body(request)

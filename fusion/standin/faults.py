@@ -13,11 +13,12 @@ class BadRule(ValueError):
 class Fault:
     """One rule. Empty `kinds` and `path` match every request under /api/.
 
-    `kinds` are names of requests (`login unlock session search payers read create add save logout`); `path` is a
-    regular expression searched in the path. The first `skip` matches pass, the next `times` are hit. `delay` is in
-    seconds. `status` is answered, or `cut` breaks the connection, in place of the deed; with `after_commit` in place
-    of its reply. A rule with neither only delays. `bare` cuts before the reply's head: Chromium then sends the request
-    again by itself, even a POST. `notice` (title, text) is shown by the page as a dialog nobody expects.
+    `kinds` are names of requests (`login code resend expired terms password unlock session search payers read
+    create add save logout`); `path` is a regular expression searched in the path. The first `skip` matches pass,
+    the next `times` are hit. `delay` is in seconds. `status` is answered, or `cut` breaks the connection, in place
+    of the deed; with `after_commit` in place of its reply. A rule with neither only delays. `bare` cuts before the
+    reply's head: Chromium then sends the request again by itself, even a POST. `notice` (title, text) is shown by
+    the page as a dialog nobody expects.
     """
 
     kinds: tuple[str, ...] = ()

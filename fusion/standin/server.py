@@ -15,17 +15,22 @@ from typing import Self
 from aiohttp import web
 
 from fusion.standin import staff
-from fusion.standin.api import Api, Handler, Wire
+from fusion.standin.api import Api, Handler
 from fusion.standin.charts import Charts
 from fusion.standin.clinic import DEFAULT_PAYERS, DUPLICATE_BY, Clinic
 from fusion.standin.control import Control
+from fusion.standin.doorway import Doorway
 from fusion.standin.faults import Faults
 from fusion.standin.ledger import Caller, Ledger
 from fusion.standin.search import Index
 from fusion.standin.session import Sessions
+from fusion.standin.wire import Wire
 
 WEB = Path(__file__).parent / "web"
 HOST = "127.0.0.1"
+_MAINTENANCE = (
+    "<!doctype html><title>Fusion Web Clinic</title><h1>Scheduled Maintenance</h1><p>We will be back soon.</p>"
+)
 DEFAULT_USERS = {"robot@example.com": "Sync-the-charts-1"}
 
 
@@ -59,13 +64,21 @@ class StandInPortal:
             clock=clock,
             duplicate_by=duplicate_by,
         )
-        self.sessions = Sessions(users=users, idle=idle_lock, clock=clock)
+        self.doorway = Doorway(clock)
+        self.sessions = Sessions(users=users, idle=idle_lock, doorway=self.doorway, clock=clock)
         self.faults = Faults()
         self.wire = Wire()
         self.control = Control(
-            clinic=self.clinic, sessions=self.sessions, faults=self.faults, wire=self.wire, clock=clock
+            clinic=self.clinic,
+            sessions=self.sessions,
+            doorway=self.doorway,
+            faults=self.faults,
+            wire=self.wire,
+            clock=clock,
         )
-        self._api = Api(clinic=self.clinic, sessions=self.sessions, faults=self.faults, wire=self.wire)
+        self._api = Api(
+            clinic=self.clinic, sessions=self.sessions, doorway=self.doorway, faults=self.faults, wire=self.wire
+        )
         self._runner: web.AppRunner | None = None
         self._port = 0
         for chart in seed_charts:
@@ -119,7 +132,10 @@ class StandInPortal:
         if request.path.startswith("/api/"):
             return await self._api.gate(request, handler)
         self.wire.requests["page"] += 1
+        self.wire.assets[request.path] += 1
         await asyncio.sleep(self.wire.latency.total_seconds())
+        if self.doorway.maintenance:
+            return web.Response(text=_MAINTENANCE, content_type="text/html", status=self.doorway.maintenance)
         response = await handler(request)
         # Asked for again each time, answered 304: what was edited on disk is seen at the next reload.
         response.headers["Cache-Control"] = "no-cache"

@@ -7,8 +7,10 @@
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from fusion.standin.doorway import REMEMBERED, Doorway, Need, is_weak
 
 WRONG_PASSWORDS = 5
 COOKIE = "fusion_session"
@@ -28,7 +30,7 @@ class Locked(Exception):
 
 
 class Denied(Exception):
-    """A password was not accepted: `code` is `incorrect` or `account_locked`."""
+    """A password or a code was not accepted; `code` says why."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -42,6 +44,7 @@ class Account:
     email: str
     password: str
     wrong: int = 0
+    before: list[str] = field(default_factory=list)
 
     @property
     def locked(self) -> bool:
@@ -51,20 +54,28 @@ class Account:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """One log-in. `number` is for the ledger; the token is in the cookie only."""
+    """One log-in. `number` is for the ledger; the token is in the cookie only; `needs`: what it still lacks.
+
+    `window` is known to the page that logged in alone, which keeps it in its session storage.
+    """
 
     token: str
     number: int
     account: Account
     seen_at: datetime
+    window: str
+    needs: list[Need]
     locked: bool = False
 
 
 class Sessions:
     """All sessions that stand, and the lock that is to come."""
 
-    def __init__(self, *, users: Mapping[str, str], idle: timedelta, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, users: Mapping[str, str], idle: timedelta, doorway: Doorway, clock: Callable[[], datetime]
+    ) -> None:
         self.idle = idle
+        self._doorway = doorway
         self._clock = clock
         self._accounts = {email.casefold(): Account(email=email, password=word) for email, word in users.items()}
         self._by_token: dict[str, Session] = {}
@@ -74,20 +85,29 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._by_token)
 
-    def log_in(self, email: str, password: str) -> Session:
-        """A new session; Denied otherwise. An unknown e-mail and a wrong password look alike."""
+    def log_in(self, email: str, password: str, *, device: str | None = None) -> Session:
+        """A new session, which may lack something; Denied otherwise. An unknown e-mail looks like a wrong password."""
         account = self._accounts.get(email.strip().casefold())
         if account is None:
             raise Denied("incorrect")
         self._check(account, password)
         self._made += 1
-        session = Session(token=secrets.token_urlsafe(24), number=self._made, account=account, seen_at=self._clock())
+        session = Session(
+            token=secrets.token_urlsafe(24),
+            number=self._made,
+            account=account,
+            seen_at=self._clock(),
+            window=secrets.token_urlsafe(8),
+            needs=self._doorway.needs(account.email, device),
+        )
         self._by_token[session.token] = session
         return session
 
-    def admit(self, token: str | None) -> Session:
+    def admit(self, token: str | None, window: str | None = None) -> Session:
         """The session behind *token*, its idle time reset; NoSession, or Locked when its password is asked for."""
         session = self.get(token)
+        if session.needs or (self._doorway.window_bound and session.window != window):
+            raise NoSession
         if session.locked:
             raise Locked(session, None)
         now = self._clock()
@@ -115,6 +135,33 @@ class Sessions:
         self._check(session.account, password)
         session.locked = False
         session.seen_at = self._clock()
+
+    def entering(self, token: str | None, need: Need) -> Session:
+        """The session whose log-in lacks just that; NoSession when there is none."""
+        session = self.get(token)
+        if session.needs[:1] != [need]:
+            raise NoSession
+        return session
+
+    def kick_others(self, session: Session) -> int:
+        """End the other sessions of the same user; how many there were."""
+        others = [s for s in self._by_token.values() if s.account is session.account and s is not session]
+        for other in others:
+            self.log_out(other)
+        return len(others)
+
+    def change_password(self, account: Account, new: str, *, old: str | None = None) -> None:
+        """As the user does it, giving the *old* one unless it has expired. Denied: see `is_weak`, or used before."""
+        if old is not None:
+            self._check(account, old)
+        if is_weak(new):
+            raise Denied("weak")
+        if new in [account.password, *account.before]:
+            raise Denied("used_before")
+        account.before = [*account.before, account.password][-REMEMBERED:]
+        account.password = new
+        self._doorway.expired.discard(account.email.casefold())
+        self._doorway.forget_devices()
 
     def log_out(self, session: Session) -> None:
         """End one session."""

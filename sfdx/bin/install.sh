@@ -13,7 +13,7 @@ usage: install.sh ORG INTEGRATION_USERNAME [options]
   --sandbox              stop unless ORG is a sandbox, a scratch org or a Developer Edition
   --sample-data          import six made-up patients; none is ready, so nothing of them is sent
   --listener USERNAME    a user of its own for `fusion-sync listen`, which then sees next to nothing of the patients
-  --contact              patients are Contacts: deploy contact-app and not the object Patient
+  --project DIR          another project than sfdx: sfdx/contact-app, or what person-accounts.sh made
   --client-credentials   log in with a secret; without it, with a key that never leaves this machine
   --key-dir DIR          where the key is kept (default: ~/.fusion-sync)
 END
@@ -26,7 +26,7 @@ username=
 listener=
 sandbox=no
 samples=no
-contact=no
+project=
 auth=jwt
 keys=${HOME:?}/.fusion-sync
 
@@ -34,11 +34,14 @@ while [ $# -gt 0 ]; do
     case $1 in
         --sandbox) sandbox=yes ;;
         --sample-data) samples=yes ;;
-        --contact) contact=yes ;;
         --client-credentials) auth=client_credentials ;;
-        --listener | --key-dir)
+        --listener | --project | --key-dir)
             [ $# -ge 2 ] || usage
-            if [ "$1" = --listener ]; then listener=$2; else keys=$2; fi
+            case $1 in
+                --listener) listener=$2 ;;
+                --project) project=$2 ;;
+                *) keys=$2 ;;
+            esac
             shift
             ;;
         -*) usage ;;
@@ -49,7 +52,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -n "$username" ] || usage
-[ "$contact" = no ] || [ "$samples" = no ] || usage # the samples are records of Patient
+[ -z "$project" ] || [ "$samples" = no ] || usage # the samples are records of Patient
 [ -z "$listener" ] || [ "$auth" = jwt ] || usage # with a secret, the app logs in as one user alone
 listener=${listener:-$username}
 
@@ -72,8 +75,8 @@ command -v sf >/dev/null || stop "the Salesforce CLI (sf) is not on the PATH: ht
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
-project=$here
-[ "$contact" = no ] || project=$here/contact-app
+project=$(cd "${project:-$here}" && pwd) || stop "there is no such folder."
+[ -f "$project/sfdx-project.json" ] || stop "$project holds no project (sfdx-project.json)."
 
 deploy() { # folder to deploy from, then the folders in it
     folder=$1
@@ -134,7 +137,7 @@ esac
 printf '   %s, %s\n' "$instance" "$([ $production = yes ] && echo production || echo 'sandbox, scratch org or Developer Edition')"
 [ "$sandbox" = no ] || [ $production = no ] || stop "$org is a production org, and --sandbox was given."
 
-if [ "$contact" = no ]; then
+if [ -d "$project/force-app/main/default/settings" ]; then
     say "Switch on paths in the org's settings: the patient's page shows one." \
         "Setup > Path Settings > Disable; other paths of the org go dark, too."
     deploy "$project" force-app/main/default/settings
@@ -144,7 +147,7 @@ say "Deploy the package from ${project##*/}/force-app." "sfdx/README.md, \"Unins
 deploy "$project" force-app
 
 say "Give the users their permission sets." \
-    "sf org list users --target-org $org; then Setup > Permission Sets > (name) > Manage Assignments."
+    "Setup > Permission Sets > (its name) > Manage Assignments > (the user) > Remove Assignments."
 # Integration users have a licence of their own that holds the right to use the API; others have it from their profile.
 assign permsetlicense SalesforceAPIIntegrationPsl "$username" ||
     printf '   Without that licence: fine, as long as the profile of %s lets it use the API.\n' "$username"
@@ -225,6 +228,6 @@ else
     printf 'SALESFORCE_CLIENT_SECRET_FILE=\n'
     printf '\nThe secret: %s. Put it into a file that only fusion-sync can read.\n' "$where"
 fi
-[ "$contact" = no ] || printf 'FUSION_SYNC_MAPPING=%s\n' "$project/mapping.toml"
+[ ! -f "$project/mapping.toml" ] || printf 'FUSION_SYNC_MAPPING=%s\n' "$project/mapping.toml"
 [ "$listener" = "$username" ] || printf '\nFor the host of fusion-sync listen, SALESFORCE_USERNAME=%s\n' "$listener"
 printf '\nThen: fusion-sync config, fusion-sync doctor.\n'

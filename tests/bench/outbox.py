@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
 from fusion.cli.migrate import migrate
@@ -20,6 +18,7 @@ from listener.database import Database
 from tests.bench import history
 from tests.bench.crew import crew
 from tests.bench.ground import Ground, ground
+from tests.bench.numbers import Numbers
 from tests.bench.queues import BATCH, Queue
 from tests.bench.systems import SYSTEMS
 
@@ -60,42 +59,9 @@ class Kind:
     consumers: int = 1
 
 
-class Numbers:
-    """Every number of every round."""
-
-    def __init__(self) -> None:
-        """None yet."""
-        self.rounds: dict[Kind, list[float]] = defaultdict(list)
-
-    def note(self, kind: Kind, value: float) -> None:
-        """One round's number."""
-        self.rounds[kind].append(value)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The medians, a row of the table each."""
-        return [
-            {
-                "what": kind.what,
-                "system": kind.system,
-                "database": kind.database,
-                "consumers": kind.consumers,
-                "median": _short(median(values)),
-                "unit": kind.unit,
-                "rounds": len(values),
-            }
-            for kind, values in self.rounds.items()
-        ]
-
-    def ratio(self, one: Kind, other: Kind) -> float | None:
-        """The median over the rounds of one over the other; None where either was not measured."""
-        pairs = zip(self.rounds.get(one, []), self.rounds.get(other, []), strict=False)
-        each = [mine / theirs for mine, theirs in pairs]
-        return round(median(each), 2) if each else None
-
-
 def measure(sizes: Sizes, said: Said = lambda _line: None) -> dict[str, Any]:
     """`machine`, `rows` and `ratios`; `said` hears what is being done."""
-    numbers = Numbers()
+    numbers: Numbers[Kind] = Numbers()
     with ground() as place, crew(max(sizes.consumers)) as consumers, asyncio.Runner() as runner:
         machine = place.machine()
         said("making the tables of every queue")
@@ -126,7 +92,7 @@ def _made(place: Ground, runner: asyncio.Runner, use: str) -> dict[str, str]:
     return urls
 
 
-def ratios(numbers: Numbers) -> dict[str, float | None]:
+def ratios(numbers: Numbers[Kind]) -> dict[str, float | None]:
     """Ours over theirs; for growth the time with history over the time without, on whichever database it is worse."""
 
     def drained(system: str, consumers: int = 1) -> Kind:
@@ -154,7 +120,7 @@ def ratios(numbers: Numbers) -> dict[str, float | None]:
     }
 
 
-def _worst(numbers: Numbers, *pairs: Callable[[str], tuple[Kind, Kind]]) -> float | None:
+def _worst(numbers: Numbers[Kind], *pairs: Callable[[str], tuple[Kind, Kind]]) -> float | None:
     each = [numbers.ratio(*pair(place)) for pair in pairs for place in ("postgres", "sqlite")]
     return max((one for one in each if one is not None), default=None)
 
@@ -167,7 +133,7 @@ def _behind(behind: int, what: str, database: str) -> Kind:
     return Kind(f"one record, {what}", f"ours, {behind:,} changes behind it", database, unit="ms")
 
 
-async def _append(name: str, url: str, sizes: Sizes, numbers: Numbers) -> None:
+async def _append(name: str, url: str, sizes: Sizes, numbers: Numbers[Kind]) -> None:
     system = SYSTEMS[name]
     async with _opened(system.on(url)) as queue:
         numbers.note(Kind(_ONE, name, system.database), await _rate(queue.append, sizes.singles))
@@ -193,7 +159,7 @@ def _rate_of(moments: list[float], rows: int) -> float:
     return (rows - 1) / (moments[-1] - moments[0])
 
 
-async def _history(place: Ground, database: str, sizes: Sizes, numbers: Numbers, said: Said) -> None:
+async def _history(place: Ground, database: str, sizes: Sizes, numbers: Numbers[Kind], said: Said) -> None:
     """What a claim costs, with more and more finished rows around it."""
     many: dict[int, Database] = {}
     for rows in sizes.finished:
@@ -210,7 +176,7 @@ async def _history(place: Ground, database: str, sizes: Sizes, numbers: Numbers,
         await db.close()
 
 
-async def _one_record(place: Ground, database: str, sizes: Sizes, numbers: Numbers, said: Said) -> None:
+async def _one_record(place: Ground, database: str, sizes: Sizes, numbers: Numbers[Kind], said: Said) -> None:
     """What one record costs, with many changes of it behind the one that is being worked."""
     cases: dict[int, Database] = {}
     for behind in sizes.behind:
@@ -241,7 +207,3 @@ async def _opened(queue: Queue) -> AsyncIterator[Queue]:
         yield queue
     finally:
         await queue.close()
-
-
-def _short(value: float) -> float:
-    return round(value, 2) if value < 100 else round(value)

@@ -6,7 +6,8 @@ import pytest
 
 from fusion.cli.bench import benchmarks
 from listener.errors import SetupError
-from tests.bench.outbox import Kind, Numbers, ratios
+from tests.bench.numbers import Numbers
+from tests.bench.outbox import Kind, ratios
 
 NAMES = {
     "claim_finish_vs_procrastinate",

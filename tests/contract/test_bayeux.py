@@ -19,7 +19,8 @@ from aiosfstream_ng.replay import ReplayMarkerStorage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.bayeux import SessionTimes, StrictClient, StrictTransport, Why, ending
+from listener.bayeux import SessionTimes, StrictClient, StrictTransport
+from listener.endings import Why, ending
 
 OVERRIDDEN = [
     (LongPollingTransport, "_send_payload_with_auth", ["self", "payload"]),
@@ -145,6 +146,9 @@ REPLAY = "400::The replayId {77} you provided was invalid.  Please provide a val
         (HANDSHAKE, "403::Organization concurrent user limit exceeded", Why.LIMIT),
         (CONNECT, "403::Organization total events daily limit exceeded", Why.LIMIT),
         (SUBSCRIBE, "403::Organization total events daily limit exceeded", Why.LIMIT),
+        (HANDSHAKE, "403::Maximum number of clients for the organization exceeded", Why.LIMIT),
+        (CONNECT, "503::Event delivery allocation of the organization was exceeded", Why.LIMIT),
+        (CONNECT, "503::Server is too busy", Why.LOST),
         (SUBSCRIBE, REPLAY, Why.POSITION),
         (SUBSCRIBE, "400::The channel you requested to subscribe to does not exist {/data/X}", Why.SETUP),
         (HANDSHAKE, "400::Unsupported API version. Only API versions '37.0' and later", Why.SETUP),

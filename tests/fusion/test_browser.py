@@ -183,6 +183,8 @@ async def test_a_changed_label_is_named_and_the_outline_shows_the_new_one(place:
     patient = a_patient(last_name="Relabelled")
     portal_id = place.clinic.put(patient.values, {Section.CONTACTS: (section_of(AVA, Section.CONTACTS),)})
     place.control.labels({"Birthdate": "Date of birth"})
+    # A page that is open keeps its words until it is loaded again.
+    place.control.end_sessions()
     with pytest.raises(Refused) as refused:
         await place.portal.read(portal_id)
     assert (refused.value.code, refused.value.detail) == (Code.PORTAL_CHANGED, 'expected "Birthdate"')
@@ -224,10 +226,10 @@ async def test_an_unknown_dialog_over_a_new_chart_does_not_hide_its_id(place: Pl
 async def test_a_dialog_of_the_browser_itself_stops_the_visit(place: Place) -> None:
     portal_id = place.clinic.put(a_patient(last_name="Alerted").values)
     await place.portal.read(portal_id)
-    assert place.portal._tab is not None
+    tab = await place.portal.warm.tab()
 
     async def alert() -> None:
-        await place.portal._tab.page.evaluate("() => setTimeout(() => confirm('Leave Ava?'), 0)")
+        await tab.page.evaluate("() => setTimeout(() => confirm('Leave Ava?'), 0)")
 
     with pytest.raises((Refused, EntryError)) as stopped:
         await place.nickname(portal_id, a_patient(last_name="Alerted"), about_to_save=alert)

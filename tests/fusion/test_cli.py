@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from fusion import cli
 from listener.errors import Outage, SetupError, SyncError
@@ -145,6 +146,11 @@ def test_config_is_content_with_a_complete_set(tmp_path: Path) -> None:
         "PORTAL_USERNAME": "robot",
         "PORTAL_PASSWORD": "canary-Secret",
     }
+    lacking = fusion_sync("config", folder=tmp_path, **given)
+    assert lacking.returncode == 78
+    assert "FUSION_SYNC_KEY is not set, and SALESFORCE_AUTH=web needs it" in lacking.stderr
+    given["FUSION_SYNC_KEY"] = Fernet.generate_key().decode()
     found = fusion_sync("config", folder=tmp_path, **given)
     assert (found.returncode, found.stderr) == (0, "")
+    assert given["FUSION_SYNC_KEY"] not in found.stdout
     assert "Log-in name of the portal user" in found.stdout

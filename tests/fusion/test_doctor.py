@@ -24,6 +24,7 @@ from listener.disk import Mount
 from listener.entry import ParkedReason
 from listener.errors import SetupError
 from listener.gates import Lane
+from listener.positions import Position
 from tests.outbox_rows import CHANNEL, a_change, alter, arrive, claimed, refused, settle
 
 ROOT = Path(__file__).parents[2]
@@ -270,6 +271,16 @@ async def test_gaps_dead_letters_and_what_waits_for_a_person_are_counted(db: Dat
     assert findings["people"].said.endswith(": 1.")
     assert all(one.move for one in findings.values() if one.verdict is WARNING)
     assert "Canary" not in str(findings)
+
+
+async def test_an_old_position_is_told_and_a_channel_that_is_heard_whole_too(db: Database) -> None:
+    for hours, verdict in ((61, WARNING), (1, OK)):
+        async with db.writing() as tx:
+            at = datetime.now(UTC) - timedelta(hours=hours)
+            await positions.move(tx, Position(channel=CHANNEL, replay_id="7001", at=at))
+        finding = (await found(db))["stream"]
+        assert finding.verdict is verdict
+        assert bool(finding.move) is (verdict is WARNING)
 
 
 async def _entries(db: Database) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from listener.alarms import Expected
 from listener.database import Database
 from listener.entry import ParkedReason
 from listener.gates import Lane
+from listener.positions import Position
 from listener.stream import StreamHealth
 from tests.outbox_rows import CHANNEL, arrive, claimed, refused, settle
 
@@ -45,9 +46,21 @@ async def test_ready_with_the_figures_behind_it(db: Database) -> None:
     assert (status, found["ready"], found["reasons"]) == (200, True, [])
     assert found["entries"] == {"PENDING": 1, "PUSHED": 0, "DONE": 1, "PARKED": 1, "SUPERSEDED": 0}
     assert found["oldest_open_seconds"] > 0
-    assert (found["open_gaps"], found["dead_letters"]) == (1, 1)
+    assert (found["open_gaps"], found["dead_letters"], found["alarms"]) == (1, 1, [])
     assert found["parts"]["worker"] == {"last_round_at": "2026-11-24T12:00:00+00:00", "settled": 2}
     assert found["parts"]["stream"]["state"] == "starting"
+
+
+async def test_what_is_not_certain_is_an_alarm_and_no_reason_to_send_nothing_through(db: Database) -> None:
+    long_ago = datetime.now(UTC) - timedelta(hours=50)
+    async with db.writing() as tx:
+        await positions.move(tx, Position(channel=CHANNEL, replay_id="7001", at=long_ago))
+        await positions.swept(tx, CHANNEL, long_ago, missed=3, done=False)
+    status, found = await asked(db)
+    assert (status, found["missed_by_the_stream"]) == (200, 3)
+    (alarm,) = found["alarms"]
+    assert (alarm["channel"], alarm["code"]) == (CHANNEL, "position_48h")
+    assert "it is stalled" in alarm["said"]
 
 
 async def test_nothing_open_is_no_age(db: Database) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from fusion import settings
 from fusion.settings import PARTS, listed, load
@@ -47,6 +48,7 @@ def test_other_programs_may_keep_their_settings_in_the_same_file() -> None:
         ("FUSION_SYNC_POLL_SECONDS", "0", "FUSION_SYNC_POLL_SECONDS should be greater than 0"),
         ("FUSION_SYNC_OPS_PORT", "99999", "FUSION_SYNC_OPS_PORT should be less than or equal to 65535"),
         ("FUSION_SYNC_START", "yesterday", "FUSION_SYNC_START should be 'retained' or 'now'"),
+        ("FUSION_SYNC_KEY", "canary", "FUSION_SYNC_KEY holds something that is not a key"),
         ("FUSION_SYNC_HEADED", "perhaps", "FUSION_SYNC_HEADED should be a valid boolean"),
     ],
 )
@@ -58,6 +60,20 @@ def test_a_wrong_value_is_told_by_what_it_should_be(
         load()
     assert str(caught.value).startswith(told)
     assert value not in str(caught.value).replace(told, "")
+
+
+def test_web_needs_a_key_and_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text(
+        "SALESFORCE_AUTH=web\nSALESFORCE_LOGIN_URL=https://clinic.my.salesforce.com\nSALESFORCE_CLIENT_ID=x\n"
+    )
+    with pytest.raises(SetupError, match="FUSION_SYNC_KEY is not set, and SALESFORCE_AUTH=web") as caught:
+        load(salesforce=True)
+    assert "generate_key" in caught.value.hint
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    monkeypatch.setenv("FUSION_SYNC_KEY", f"{new}, {old}")
+    found = load(salesforce=True)
+    assert found.sync.keys == (new, old)
+    assert new not in repr(found.sync)
 
 
 def test_every_setting_says_what_it_means() -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +19,11 @@ import pytest
 from cryptography.fernet import Fernet
 from org_rig import settings_for, stand_in
 from sqlalchemy import func, select, update
+from structlog.testing import capture_logs
 
-from listener import authorize
+from listener import authorize, log
+from listener.alarms import Expected
+from listener.checkup import Verdict, examine
 from listener.database import Database
 from listener.errors import Outage, SetupError
 from listener.login import Login
@@ -311,6 +315,24 @@ async def test_a_process_that_was_stopped_in_its_turn_is_waited_for_and_then_pas
     assert await works(await login.token())
 
 
+async def test_the_doctor_says_how_the_log_in_stands(rotating: StandInOrg, db: Database) -> None:
+    async def found() -> list[tuple[Verdict, str]]:
+        findings = await examine(db, expected=Expected(sweep=timedelta(minutes=15)))
+        return [(one.verdict, one.said) for one in findings if one.check == "log-in"]
+
+    assert await found() == []
+    kept = kept_in(db, rotating)
+    await consented(rotating, kept)
+    assert [verdict for verdict, _ in await found()] == [Verdict.OK]
+    rotating.control.end_consents()
+    login = login_to(rotating, kept)
+    login.refuse(await login.token())
+    with pytest.raises(LoginEnded):
+        await login.token()
+    ((verdict, said),) = await found()
+    assert (verdict, "has ended the log-in" in said) == (Verdict.WARNING, True)
+
+
 async def test_without_a_log_in_it_is_said_how_to_make_one(rotating: StandInOrg, db: Database) -> None:
     login = login_to(rotating, kept_in(db, rotating))
     with pytest.raises(SetupError, match="nobody has logged in") as caught:
@@ -351,3 +373,23 @@ async def test_no_secret_shows_in_a_repr(org: StandInOrg, db: Database) -> None:
     shown = f"{grant!r} {await kept.held()!r} {kept!r} {login!r} {errand!r}"
     secrets = (grant.refresh_token, grant.token.access_token, KEY, errand.state, errand.verifier)
     assert [one for one in secrets if one in shown] == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 503])
+async def test_no_secret_comes_out_however_a_renewal_fails(rotating: StandInOrg, db: Database, status: int) -> None:
+    """Also where the other side quotes what it was sent, as proxies do."""
+    grant = await consented(rotating, kept_in(db, rotating))
+    login = login_to(rotating, kept_in(db, rotating))
+    login.refuse(await login.token())
+    secrets = (grant.refresh_token, grant.token.access_token, KEY, rotating.integration.client_secret)
+    quoted = json.dumps({"error": secrets[0], "error_description": " ".join(secrets)})
+    fault = {"path": TOKEN, "status": status, "body": quoted, "content_type": "application/json", "times": None}
+    rotating.control.faults.add(Fault(**fault))
+    with capture_logs() as lines, pytest.raises(Outage) as caught:
+        await login.token()
+    error: BaseException | None = caught.value
+    shown = [repr(lines), "".join(traceback.format_exception(caught.value)), *log.told(caught.value)]
+    while error is not None:
+        shown.append(f"{error!r} {vars(error)}")
+        error = error.__cause__ or error.__context__
+    assert [one for one in secrets if one in " ".join(shown)] == []

@@ -8,18 +8,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 import pytest
+from aiocometd_ng.constants import MetaChannel
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from org_rig import patient, settings_for, stand_in
 
-from listener.bayeux import SessionTimes
+from listener.bayeux import SessionTimes, StrictTransport
 from listener.change import replay_id_of
+from listener.endings import SessionOver, Why
 from listener.errors import Outage, SetupError
 from listener.login import Login
+from listener.session import Session
 from listener.standin import StandInOrg
 from listener.standin.faults import Fault
-from listener.stream import Backoff, Batch, PositionLost, StreamHealth, events
+from listener.stream import Backoff, Batch, PositionLost, StreamHealth, _Pauses, events
 
 FAST = SessionTimes(call=1.0, margin=0.4, close=1.0)
 SOON = Backoff(first=0.02, longest=0.2, limit=0.5)
@@ -120,6 +126,134 @@ async def test_what_is_kept_and_what_comes_later_arrive_in_order_over_one_sessio
         assert reader.health.last_heard_at
         assert reader.health.last_event_at
         assert reader.of("handshake")[0]["version"] == 66.0
+
+
+async def test_one_request_is_in_flight_at_a_time() -> None:
+    """With a poll beside the subscription, events on both answers could arrive in the wrong order."""
+    async with reading() as reader:
+        for _ in range(3):
+            reader.org.control.create(patient())
+        await reader.read_all(3)
+        stream = [one for one in reader.org.ledger.entries if one["kind"] in ("subscribe", "delivery")]
+        assert [one["kind"] for one in stream] == ["subscribe", "delivery", "delivery", "delivery"]
+        reader.org.control.faults.add(Fault(path=COMETD, contains="/meta/subscribe", delay=0.3))
+        fault = Fault(path=COMETD, contains="/meta/connect", skip=1, times=100)
+        reader.org.control.faults.add(fault)
+        task = asyncio.create_task(reader.read())
+        await asyncio.sleep(0.25)
+        assert (fault.skip, fault.times) == (0, 100), "one poll, and no other while the subscription is not answered"
+        reader.stopping.set()
+        await task
+
+
+async def test_a_poll_loop_that_died_unnoticed_is_noticed() -> None:
+    async with reading() as reader:
+        session = Session(
+            await reader.login.token(),
+            api_version="66.0",
+            channel=reader.org.channel,
+            replay_id="-2",
+            times=SessionTimes(call=1.0, margin=0.1, close=1.0),
+            heard=reader.health.note_poll,
+        )
+        await session.open()
+        transport = session._client.strict
+        assert transport is not None
+        await transport._stop_connect_task()
+        transport._reconnect_advice = {"timeout": 200}
+        with pytest.raises(SessionOver, match="no poll was answered for too long"):
+            await asyncio.wait_for(session.receive(at_most=5), 5)
+        await session.close()
+
+
+@pytest.mark.parametrize("steps", range(5))
+async def test_a_stop_that_comes_with_the_news_is_not_lost(steps: int) -> None:
+    """In a loop's step in which a poll is answered, too: else a listener would not stop until something happens."""
+    async with reading(poll_seconds=30) as reader:
+        session = Session(
+            await reader.login.token(),
+            api_version="66.0",
+            channel=reader.org.channel,
+            replay_id="-2",
+            times=FAST,
+            heard=reader.health.note_poll,
+        )
+        await session.open()
+        transport = session._client.strict
+        assert transport is not None
+        receiving = asyncio.create_task(session.receive(at_most=5))
+        await asyncio.sleep(0.05)
+        transport.news.set()
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        receiving.cancel()
+        done, _ = await asyncio.wait({receiving}, timeout=1)
+        assert done == {receiving}
+        assert receiving.cancelled()
+        await session.close()
+
+
+async def test_a_first_poll_that_is_told_to_stay_away_is_the_end_of_that_session_alone() -> None:
+    async with reading(**SHORT) as reader:
+        ids = [reader.org.control.create(patient())]
+        told = '[{"channel":"/meta/connect","successful":true,"advice":{"reconnect":"none"}}]'
+        reader.org.control.faults.add(connect(times=2, status=200, body=told, content_type=JSON))
+        await reader.read_all(1)
+        assert reader.records == ids
+        assert len(reader.of("handshake")) == 3
+
+
+async def test_a_large_answer_may_take_its_time_and_one_that_drips_may_not() -> None:
+    """Bounded by the bytes that it brings: a backlog on a slow line would else be asked for again for ever."""
+    chunks, served = [b" " * 20_000] * 8, []
+
+    async def slowly(request: web.Request) -> web.StreamResponse:
+        served.append(request.path)
+        answer = web.StreamResponse(headers={"Content-Type": JSON})
+        await answer.prepare(request)
+        for chunk in chunks if request.path == "/flows" else [b" "] * 40:
+            await answer.write(chunk)
+            await asyncio.sleep(0.1)
+        await answer.write(b'[{"channel":"/meta/connect","successful":true}]')
+        return answer
+
+    app = web.Application()
+    app.router.add_post("/{any}", slowly)
+    async with TestServer(app, skip_url_asserts=True) as server, aiohttp.ClientSession() as http:
+        for path, good in (("/flows", True), ("/drips", False)):
+            transport = StrictTransport(
+                url=str(server.make_url(path)),
+                incoming_queue=asyncio.Queue(),
+                http_session=http,
+                times=SessionTimes(call=0.3, margin=0.2),
+                heard=lambda: None,
+            )
+            transport._reconnect_advice = {"timeout": 100}
+            asked = {"channel": MetaChannel.CONNECT, "id": "1"}
+            if good:
+                answer = await transport._send_final_payload([asked], headers={})
+                assert answer["successful"]
+            else:
+                with pytest.raises(SessionOver, match="TimeoutError on /meta/connect"):
+                    await transport._send_final_payload([asked], headers={})
+    assert served == ["/flows", "/drips"]
+
+
+@pytest.mark.parametrize("proven", [False, True])
+def test_pauses_double_from_a_second_to_a_minute_and_begin_anew_after_a_session_that_heard_something(
+    proven: bool,
+) -> None:
+    class Ended:
+        def __init__(self, proven: bool) -> None:
+            self.proven = proven
+
+    pauses = _Pauses(backoff=Backoff(), random=Random(3))
+    for doubled in (1, 2, 4, 8, 16, 32, 60, 60):
+        found = pauses.after(Why.LOST, cast(Session, Ended(False)))
+        assert doubled / 2 <= found <= doubled
+    assert 240 <= pauses.after(Why.LIMIT, None) <= 360
+    after = pauses.after(Why.LOST, cast(Session, Ended(proven)))
+    assert (after <= 1) is proven
 
 
 async def test_a_quiet_channel_is_polled_again_and_again_in_one_session() -> None:
@@ -291,9 +425,7 @@ async def test_a_position_that_was_never_a_number_stays_what_it_was() -> None:
 
 async def test_a_channel_that_is_not_there_stops_the_process_and_is_named() -> None:
     async with reading() as reader:
-        refused = (
-            '[{"channel":"/meta/subscribe","id":"3","successful":false,"error":"400::The channel does not exist"}]'
-        )
+        refused = '[{"channel":"/meta/subscribe","successful":false,"error":"400::The channel does not exist"}]'
         reader.org.control.faults.add(
             Fault(path=COMETD, contains="/meta/subscribe", status=200, body=refused, content_type=JSON)
         )

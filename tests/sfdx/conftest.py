@@ -1,6 +1,5 @@
 """The projects as they are, copies to plant faults in, and Salesforce's tools where node is there."""
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -11,28 +10,36 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from tests.node import packages
 from tests.sfdx.package import Project
 from tests.sfdx.xsd import schema_of
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / ".make" / "node"
 PROJECTS = {
     "patient": (ROOT / "sfdx", ROOT / "fusion" / "mapping.toml"),
     "contact": (ROOT / "sfdx" / "contact-app", ROOT / "sfdx" / "contact-app" / "mapping.toml"),
 }
 
 
-@pytest.fixture(params=PROJECTS)
-def project(request: pytest.FixtureRequest) -> Project:
-    """Each of the projects, as it is in the repository."""
-    return Project.read(*PROJECTS[request.param])
+@pytest.fixture(scope="session")
+def person_accounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project for Person Accounts, as its script makes it."""
+    folder = tmp_path_factory.mktemp("made") / "person-accounts"
+    subprocess.run(["sh", ROOT / "sfdx/bin/person-accounts.sh", folder], check=True)
+    return folder
+
+
+@pytest.fixture(params=[*PROJECTS, "person account"])
+def project(request: pytest.FixtureRequest, person_accounts: Path) -> Project:
+    """Each of the projects, as an admin has it."""
+    return Project.read(*PROJECTS.get(request.param, (person_accounts, person_accounts / "mapping.toml")))
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> tuple[Path, Path]:
     """The patient project and its mapping, to be changed at will."""
     folder, mapping = PROJECTS["patient"]
-    shutil.copytree(folder, tmp_path / "sfdx")
+    shutil.copytree(folder, tmp_path / "sfdx", ignore=shutil.ignore_patterns("contact-app"))
     shutil.copy(mapping, tmp_path)
     return tmp_path / "sfdx", tmp_path / mapping.name
 
@@ -40,13 +47,7 @@ def copy(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The folder with Salesforce's node packages; installs them if they are not there yet."""
-    if shutil.which("npm") is None:
-        pytest.skip("node and npm are not on the PATH: sfdx/ is NOT checked against Salesforce's own schema")
-    TOOLS.parent.mkdir(exist_ok=True)
-    with (TOOLS.parent / "node.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker of the tests may be at it
-        subprocess.run([ROOT / ".ci" / "set-up-node"], check=True)
-    return TOOLS
+    return packages("sfdx/ is NOT checked against Salesforce's own schema")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from fusion.mapping import RecordMapping, load_mapping
@@ -21,16 +22,19 @@ _AUDIT = {
     "LastModifiedDate": "DateTime",
     "LastModifiedById": "Lookup",
 }
-_ADDRESS = {"Street": "TextArea", "City": "Text", "State": "Text", "PostalCode": "Text"}
 STANDARD: Mapping[str, Mapping[str, str]] = {
     "Contact": {
         **_AUDIT,
         "Name": "Text",
         **dict.fromkeys(("FirstName", "LastName"), "Text"),
-        **{f"Mailing{part}": kind for part, kind in _ADDRESS.items()},
         "Birthdate": "Date",
-        "Phone": "Phone",
-        "Email": "Email",
+    },
+    # As a Person Account.
+    "Account": {
+        **_AUDIT,
+        "Name": "Text",
+        **dict.fromkeys(("FirstName", "LastName"), "Text"),
+        "PersonBirthdate": "Date",
     },
 }
 """Fields that standard objects bring along, as far as they are used, with the type that a custom one would have."""
@@ -104,19 +108,23 @@ class Project:
     @classmethod
     def read(cls, folder: Path, mapping_file: Path) -> Project:
         """Everything in the package directories that `sfdx-project.json` names."""
-        settings = json.loads((folder / "sfdx-project.json").read_text())
-        paths = [path for one in settings["packageDirectories"] for path in files(folder / one["path"])]
+        paths = [path for directory in _directories(folder) for path in files(directory)]
         components = tuple(_component(path) for path in paths if path.name.endswith("-meta.xml"))
         project = cls(
             folder=folder, mapping_file=mapping_file, components=components, mapping=load_mapping(mapping_file)
         )
-        for one in project.objects:
+        for one in project.objects | STANDARD.keys():
             project._fields[one] = {facts.name: facts for facts in project._facts(one)}
         return project
 
     @property
-    def settings(self) -> dict[str, object]:
-        return json.loads((self.folder / "sfdx-project.json").read_text())
+    def directories(self) -> list[Path]:
+        """What is deployed, in this order."""
+        return _directories(self.folder)
+
+    @property
+    def api_version(self) -> str:
+        return str(_settings(self.folder)["sourceApiVersion"])
 
     def of(self, kind: str) -> list[Component]:
         return [one for one in self.components if one.kind == kind]
@@ -130,7 +138,7 @@ class Project:
         return {one.object_name for one in self.components if one.object_name}
 
     def fields(self, object_name: str) -> Mapping[str, FieldFacts]:
-        """By API name; empty for an object that is not the project's."""
+        """By API name; empty for an object that is neither the project's nor standard."""
         return self._fields.get(object_name, {})
 
     def _facts(self, object_name: str) -> Iterator[FieldFacts]:
@@ -146,6 +154,15 @@ class Project:
                     length=int(one.text("length") or (255 if one.text("type") == "TextArea" else 0)),
                     values=tuple(one.texts("valueSet/valueSetDefinition/value/fullName")),
                 )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads((folder / "sfdx-project.json").read_text())
+    return settings
+
+
+def _directories(folder: Path) -> list[Path]:
+    return [folder / one["path"] for one in _settings(folder)["packageDirectories"]]
 
 
 def files(folder: Path) -> list[Path]:

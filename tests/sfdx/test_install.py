@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from lxml import etree
 
+from listener.settings import SalesforceSettings
 from tests.sfdx.conftest import ROOT
 
 SCRIPT = ROOT / "sfdx/bin/install.sh"
@@ -137,6 +138,12 @@ def test_the_app_gets_the_certificate_of_the_key_that_stays_here(install: Instal
     assert ET.parse(policy).findtext("{*}permittedUsersPolicyType") == "AdminApprovedPreAuthorized"
 
 
+def test_the_app_calls_back_where_a_persons_login_waits() -> None:
+    template = ROOT / "sfdx/templates/Fusion_Sync_glbloauth.ecaGlblOauth.xml"
+    default = SalesforceSettings.model_fields["callback_url"].default
+    assert ET.parse(template).findtext("{*}callbackUrl") == default
+
+
 def test_with_a_secret_the_app_runs_as_the_integration_user(install: Install, schema: etree.XMLSchema) -> None:
     run = install("clinic", "a&b@example.com", "--client-credentials")
     app, policy = (
@@ -212,8 +219,14 @@ def test_the_listener_may_be_a_user_of_its_own(install: Install) -> None:
     ]
 
 
+def test_a_folder_that_is_no_project_is_told_before_anything_is_done(install: Install, tmp_path: Path) -> None:
+    run = install("clinic", USER, "--project", str(tmp_path))
+    assert (run.code, run.calls) == (1, [])
+    assert "holds no project" in run.err
+
+
 def test_for_contacts_the_other_package_and_its_mapping_are_used(install: Install) -> None:
-    run = install("clinic", USER, "--contact")
+    run = install("clinic", USER, "--project", str(ROOT / "sfdx/contact-app"))
     assert run.code == 0, run.err
     assert run.file("FusionSync_chn_ContactChangeEvent.platformEventChannelMember-meta.xml").exists()
     assert not [call for call in run.calls if "default/settings" in call]

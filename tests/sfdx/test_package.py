@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import pytest
 from lxml import etree
 
 from fusion.mapping import load_mapping
 from tests.sfdx.conftest import PROJECTS, ROOT
-from tests.sfdx.package import Project, files
+from tests.sfdx.package import STANDARD, Project, files
 from tests.sfdx.rules import findings
 
 Convert = Callable[[Path], "subprocess.CompletedProcess[str]"]
@@ -66,30 +65,45 @@ def test_every_file_is_valid_by_salesforces_schema(project: Project, schema: etr
     assert wrong == []
 
 
-@pytest.mark.parametrize("source", ["force-app", "eca", "contact-app/force-app"])
-def test_salesforces_own_library_takes_every_file(source: str, convert: Convert) -> None:
-    made = convert(SFDX / source)
-    assert made.returncode == 0, made.stderr
-    members = {
-        (part.findtext("{*}name"), member.text)
-        for part in ET.fromstring(made.stdout)
-        for member in part.findall("{*}members")
-    }
-    project = Project.read(*PROJECTS["contact" if source.startswith("contact") else "patient"])
+def test_salesforces_own_library_takes_every_file(project: Project, convert: Convert) -> None:
+    members: set[tuple[str | None, str | None]] = set()
+    for directory in project.directories:
+        made = convert(directory)
+        assert made.returncode == 0, made.stderr
+        for part in ET.fromstring(made.stdout).findall("{*}types"):
+            members |= {(part.findtext("{*}name"), member.text) for member in part.findall("{*}members")}
     # A folder is listed among what it holds, and settings by their name.
     kinds = {"ReportFolder": "Report", "DashboardFolder": "Dashboard", "PathAssistantSettings": "Settings"}
     expected = {
         (kinds.get(one.kind, one.kind), one.name + "/" if one.kind.endswith("Folder") else one.name)
         for one in project.components
-        if one.path.is_relative_to(SFDX / source)
     }
     # The fields of a standard object come with the object's name, which has no file of its own.
-    assert members - {("CustomObject", "Contact")} == expected
+    assert members - {("CustomObject", name) for name in STANDARD} == expected
 
 
 def test_the_manifest_names_what_is_there(convert: Convert) -> None:
     made = convert(SFDX / "force-app")
     assert made.stdout.strip() == (SFDX / "manifest" / "package.xml").read_text().strip()
+
+
+def test_an_uninstall_leaves_nothing_behind() -> None:
+    """What belongs to the object goes with it; settings are the org's own and stay."""
+
+    def members(name: str) -> set[tuple[str, str]]:
+        manifest = ET.parse(SFDX / "manifest" / name).getroot()
+        return {
+            (part.findtext("{*}name") or "", (member.text or "").rstrip("/"))
+            for part in manifest.findall("{*}types")
+            for member in part.findall("{*}members")
+        }
+
+    left = members("package.xml") - members("uninstall/destructiveChanges.xml")
+    assert {one for one in left if not one[1].startswith(("Patient__c.", "Patient__c-"))} == {
+        ("Settings", "PathAssistant")
+    }
+    assert members("uninstall/destructiveChanges.xml") <= members("package.xml")
+    assert members("uninstall/package.xml") == set()
 
 
 def test_a_kind_that_salesforce_does_not_know_is_refused(convert: Convert, tmp_path: Path) -> None:

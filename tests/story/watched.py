@@ -180,6 +180,9 @@ class WatchedOrg:
     async def user_id(self) -> str:
         return await self._org.user_id()
 
+    async def now(self) -> datetime:
+        return await self._org.now()
+
 
 class WatchedPortal:
     """`Portal`, with a point before and after each call, and `save:asked` where a click is about to ask for leave."""

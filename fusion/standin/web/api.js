@@ -16,23 +16,27 @@ export class Refused extends Error {
 
 let sessionEnded = () => {};
 
-/** Says whom to tell that the session is over. */
+/** Says whom to tell that the session is over, and what is shown in place of the log-in page, if anything is. */
 export function onSessionEnded(f) {
   sessionEnded = f;
 }
 
 async function send(method, path, body) {
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  // Only the window that logged in knows it: session storage is a tab's own.
+  const mine = sessionStorage.getItem("window");
+  if (mine) headers["X-Window"] = mine;
   const response = await fetch(path, {
     method,
-    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    headers,
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   // A connection that breaks within the body throws here, as one that breaks before it throws above.
   return [response, await response.json()];
 }
 
-function endSession() {
-  sessionEnded();
+function endSession(instead) {
+  sessionEnded(instead);
   throw new SessionEnded();
 }
 
@@ -44,7 +48,7 @@ export async function request(method, path, body) {
       await unlocked();
       continue;
     }
-    if (response.status === 401 && answer.code === "no_session") endSession();
+    if (response.status === 401 && answer.code === "no_session") endSession(answer.instead);
     if (!response.ok) throw new Refused(response.status, answer);
     const notice = response.headers.get("X-Notice");
     if (notice) showNotice(JSON.parse(notice));

@@ -3,6 +3,7 @@
 import { onSessionEnded, request, SessionEnded } from "./api.js";
 import { chartView, newPatientView } from "./chart.js";
 import { el } from "./dom.js";
+import { changePasswordView, insteadView, nextView } from "./door.js";
 import { loginView } from "./login.js";
 import { adminView, billingView, docsView, scheduleView } from "./pages.js";
 import { searchView } from "./search.js";
@@ -20,8 +21,9 @@ let justCreated = null;
 
 const address = () => location.hash || "#/";
 
-function toLogin() {
+function toLogin(instead, said) {
   opening = null;
+  sessionStorage.removeItem("window");
   if (address() !== LOGIN) {
     returnTo = address();
     history.replaceState(null, "", LOGIN);
@@ -29,11 +31,18 @@ function toLogin() {
   turn += 1;
   // Dialogs over the page belong to the session that is over.
   document.body.replaceChildren(root);
-  root.replaceChildren(loginView(enter));
+  root.replaceChildren(instead ? insteadView(instead) : loginView(enter, said));
 }
 
+/** Takes the answer to a step of the log-in: the next step, or the inside. */
 function enter(answer) {
+  if (answer.device) localStorage.setItem("device", answer.device);
+  if (answer.next) {
+    root.replaceChildren(nextView(answer.next, enter));
+    return;
+  }
   opening = answer;
+  sessionStorage.setItem("window", answer.window);
   root.replaceChildren(...frame());
   if (address() === LOGIN) history.replaceState(null, "", returnTo);
   show();
@@ -48,7 +57,7 @@ function frame() {
       el("img", { src: "/web/icon.svg", alt: "", width: "28", height: "28" }),
       searchView((id) => go(`#/patients/${id}`)),
       el("nav", { "aria-label": "Main" }, TABS.map(([name, href]) => el("a", { href, onclick: () => again(href) }, name))),
-      el("span", { class: "user" }, opening.user),
+      el("a", { class: "user", href: "#/account/password" }, opening.user),
       el("button", { type: "button", class: "quiet", onclick: logOut }, "Log Out"),
     ),
     main,
@@ -74,6 +83,11 @@ async function logOut() {
   }
   history.replaceState(null, "", "#/");
   toLogin();
+}
+
+function passwordChanged() {
+  history.replaceState(null, "", "#/");
+  toLogin(null, "Your password was changed. Please log in.");
 }
 
 async function show() {
@@ -108,6 +122,8 @@ async function viewOf(hash) {
       return second === "new" ? newPatientView(opening.sections, created) : chartView(second, opening.sections, taken(second));
     case "docs":
       return docsView();
+    case "account":
+      return changePasswordView(passwordChanged);
     case "billing":
       return billingView();
     case "admin":

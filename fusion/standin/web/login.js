@@ -5,8 +5,8 @@ import { el } from "./dom.js";
 
 const WORDS = { incorrect: "The email or password is incorrect.", account_locked: "This account is locked." };
 
-/** The log-in page; `entered(opening)` is told what the server says of the new session. */
-export function loginView(entered) {
+/** The log-in page; `entered(answer)` is told what the server says to the right password. `said`: why it is here. */
+export function loginView(entered, said) {
   const email = el("input", { id: "email", type: "email", autocomplete: "username" });
   const password = el("input", { id: "password", type: "password", autocomplete: "current-password" });
   const button = el("button", { type: "submit", class: "primary" }, "Log In");
@@ -19,6 +19,7 @@ export function loginView(entered) {
     el("p", { class: "hint" }, "Fusion Web Clinic"),
     el("div", { class: "field" }, el("label", { for: "email" }, "Email"), email),
     el("div", { class: "field" }, el("label", { for: "password" }, "Password"), password),
+    said ? el("p", { role: "status" }, said) : null,
     problem,
     el("div", { class: "buttons" }, button),
   );
@@ -27,7 +28,8 @@ export function loginView(entered) {
     button.disabled = true;
     problem.replaceChildren();
     try {
-      entered(await request("POST", "/api/login", { email: email.value, password: password.value }));
+      const device = localStorage.getItem("device");
+      entered(await request("POST", "/api/login", { email: email.value, password: password.value, device }));
     } catch (error) {
       const words = (error instanceof Refused && WORDS[error.body.code]) || "Something went wrong. Please try again.";
       problem.replaceChildren(el("p", { role: "alert" }, words));

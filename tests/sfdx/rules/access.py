@@ -1,5 +1,6 @@
 """Permission sets: what an org would refuse, and that each gives its user no more and no less than its work needs."""
 
+import re
 from collections.abc import Iterator
 
 from tests.sfdx.package import Component, Finding, Project
@@ -30,6 +31,11 @@ def findings(project: Project) -> Iterator[Finding]:
                     yield one.finding(f"gives the {kind} {name}, which does not exist")
         for name in set(one.texts("userPermissions/name")) - _ALLOWED.get(one.name, set()):
             yield one.finding(f"gives {name}, which nobody here needs")
+    for name in project.objects:
+        shown = set().union(*(readable(one, name) for one in project.of("PermissionSet")))
+        for facts in project.fields(name).values():
+            if facts.custom and not facts.required and facts.name not in shown:
+                yield Finding(name, f"has {facts.name}, which no permission set shows to anybody")
     yield from _listener(project)
     yield from _worker(project)
 
@@ -70,7 +76,7 @@ def _fields(project: Project, one: Component) -> Iterator[Finding]:
 def _levels(project: Project, one: Component) -> Iterator[Finding]:
     for part in one.xml.findall("objectPermissions"):
         name = part.findtext("object") or ""
-        if name not in project.objects and name not in ("Account",):
+        if not project.fields(name):
             yield one.finding(f"names the object {name}, which does not exist")
         for level, needed in _NEEDS.items():
             if part.findtext(level) == "true" and any(part.findtext(under) != "true" for under in needed):
@@ -100,7 +106,10 @@ def _worker(project: Project) -> Iterator[Finding]:
         yield Finding(WORKER, "does not exist")
         return
     mapping, facts = project.mapping, project.fields(project.mapping.object_name)
-    always = {name for name, fact in facts.items() if fact.required or (not fact.custom and name.endswith("Name"))}
+    # Names are always visible; what an Account has of a person is where access to Contact says so.
+    always = {
+        name for name, fact in facts.items() if fact.required or (not fact.custom and re.search("Name$|^Person", name))
+    }
     for name in sorted(mapping.mapped - always - readable(one, mapping.object_name)):
         yield one.finding(f"does not show {name}, which the mapping sends")
     own, edits = set(mapping.own.names()), _named(one, mapping.object_name, "editable")

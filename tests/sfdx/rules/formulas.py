@@ -93,7 +93,7 @@ def _check(project: Project, one: Component, object_name: str, formula: str, *, 
                 yield one.finding(f"calls {use.value}, which only a save can answer")
         elif use.kind == "text":
             asked = fields.get(use.first)
-            if use.around == "ISPICKVAL" and asked and use.value not in asked.values:
+            if use.around == "ISPICKVAL" and asked and use.value not in (*asked.values, ""):
                 yield one.finding(f'asks whether {asked.name} is "{use.value}", which it does not offer')
         elif use.value.startswith("$Permission."):
             if not project.find("CustomPermission", use.value.removeprefix("$Permission.")):

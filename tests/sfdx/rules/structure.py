@@ -49,7 +49,7 @@ def findings(project: Project) -> Iterator[Finding]:
             yield one.finding(f"has the suffix .{suffix}; its kind has .{SUFFIX[one.kind]}")
         if (full := one.text("fullName")) and full != one.short:
             yield one.finding(f"calls itself {full}")
-        if one.kind == "Flow" and one.text("apiVersion") != project.settings["sourceApiVersion"]:
+        if one.kind == "Flow" and one.text("apiVersion") != project.api_version:
             yield one.finding(f"is of API version {one.text('apiVersion')}, the project of another")
         if one.kind in ("Report", "Dashboard") and not project.find(f"{one.kind}Folder", one.path.parent.name):
             yield one.finding(f"lies in {one.path.parent.name}, which has no {one.kind}Folder")

@@ -1,10 +1,20 @@
-"""Faults beside the metadata: in the mapping, in the samples, and in which files there are. The rules find each."""
+"""Each fault that somebody could make, planted in a copy: the rules find it, and say which it is."""
 
 from pathlib import Path
 
 import pytest
 
+from tests.sfdx import faults_data, faults_screens
 from tests.sfdx.planting import ACTION, LISTENER, MEMBER, field, found_after, replacing
+
+FAULTS = {**faults_data.FAULTS, **faults_screens.FAULTS}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_in_the_metadata_is_found(name: str, copy: tuple[Path, Path]) -> None:
+    where, old, new, expected = FAULTS[name]
+    assert expected in found_after(copy, copy[0] / "force-app/main/default" / where, replacing(old, new))
+
 
 MAPPING_FAULTS = {
     "the mapping reads a missing field": ('"Gender__c"', '"Sex__c"', "reads Sex__c, which does not exist"),
@@ -112,3 +122,9 @@ def test_a_lost_file_is_found(where: str, expected: str, copy: tuple[Path, Path]
 def test_a_wrong_file_name_is_found(where: str, old: str, new: str, expected: str, copy: tuple[Path, Path]) -> None:
     path = copy[0] / "force-app/main/default" / where
     assert expected in found_after(copy, path, lambda path: path.rename(path.with_name(path.name.replace(old, new))))
+
+
+def test_a_field_that_nobody_may_see_is_found(copy: tuple[Path, Path]) -> None:
+    old, new = (copy[0] / "force-app/main/default" / field(name) for name in ("Preferred_Name__c", "Called__c"))
+    text = old.read_text().replace("Preferred_Name__c", "Called__c")
+    assert "has Called__c, which no permission set shows" in found_after(copy, new, lambda path: path.write_text(text))

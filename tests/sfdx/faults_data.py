@@ -1,8 +1,4 @@
-"""Faults in objects, fields, formulas, access and the channel: the rules find each, and say which it is."""
-
-from pathlib import Path
-
-import pytest
+"""Faults in objects, fields, formulas, access and the channel."""
 
 from tests.sfdx.planting import (
     INTAKE,
@@ -14,8 +10,6 @@ from tests.sfdx.planting import (
     WORKER,
     Fault,
     field,
-    found_after,
-    replacing,
 )
 
 FIRST = "    <hasActivationRequired>"
@@ -226,9 +220,3 @@ FAULTS: dict[str, Fault] = {
         "which no object of the project emits",
     ),
 }
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_is_found(name: str, copy: tuple[Path, Path]) -> None:
-    where, old, new, expected = FAULTS[name]
-    assert expected in found_after(copy, copy[0] / "force-app/main/default" / where, replacing(old, new))

@@ -1,8 +1,4 @@
-"""Faults in lists, pages, flows and reports, and secrets in files: the rules find each, and say which it is."""
-
-from pathlib import Path
-
-import pytest
+"""Faults in lists, pages, flows and reports, and secrets in files."""
 
 from tests.sfdx.planting import (
     ACTION,
@@ -17,8 +13,6 @@ from tests.sfdx.planting import (
     STUCK,
     TYPE,
     Fault,
-    found_after,
-    replacing,
 )
 
 FAULTS: dict[str, Fault] = {
@@ -164,9 +158,3 @@ FAULTS: dict[str, Fault] = {
         "holds somebody's mail address",
     ),
 }
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_planted_fault_is_found(name: str, copy: tuple[Path, Path]) -> None:
-    where, old, new, expected = FAULTS[name]
-    assert expected in found_after(copy, copy[0] / "force-app/main/default" / where, replacing(old, new))

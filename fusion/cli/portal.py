@@ -1,0 +1,90 @@
+"""`fusion-sync portal`: how we stand with the portal's door, and what a person does about it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from fusion.cli.acting import Json, Reason, act
+from fusion.cli.tables import as_json, show, table
+from fusion.expiry import expires_at
+from fusion.settings import Settings, load
+from listener import gates, portal_account
+from listener.database import Database
+from listener.gates import Lane
+from listener.sealed import Sealed
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Show whether we are let in, what is waited for, and when the password will expire."""
+    found = asyncio.run(_status(load(portal=True)))
+    if json:
+        typer.echo(as_json(found))
+        return
+    show(table("The portal's door", ("", "why"), [(name.replace("_", " "), value) for name, value in found.items()]))
+
+
+@app.command()
+def code(
+    digits: Annotated[
+        str | None, typer.Argument(metavar="CODE", help="The code, as the portal user's mailbox shows it.")
+    ] = None,
+    resend: Annotated[bool, typer.Option("--resend", help="Have the portal send a new one.")] = False,
+    json: Json = False,
+) -> None:
+    """Give the log-in code that the portal sent, within its ten minutes; kept sealed until the worker reads it."""
+    from fusion.doorbell import give_code, send_anew
+
+    if (digits is None) is not resend or (digits is not None and not digits.strip().isalnum()):
+        raise typer.BadParameter("give either the code or --resend")
+    settings = load(portal=True)
+    name = settings.portal.holding
+    if digits is None:
+        act(lambda tx, actor: send_anew(tx, name, actor=actor), json=json)
+        return
+    sealed, given = Sealed(settings.sync.keys), digits.strip()
+    act(lambda tx, actor: give_code(tx, name, given, sealed=sealed, actor=actor), json=json)
+
+
+@app.command()
+def again(reason: Reason, json: Json = False) -> None:
+    """Let the log-in be tried once more, after you have done something about what shut the door."""
+    from fusion.doorbell import try_again
+
+    name = load(portal=True).portal.holding
+    act(lambda tx, actor: try_again(tx, name, actor=actor, reason=reason), json=json)
+
+
+async def _status(settings: Settings) -> dict[str, Any]:
+    from fusion.pages.pack import load_pack
+
+    db = Database(settings.database.url)
+    try:
+        await db.check()
+        async with db.reading() as tx:
+            account = await portal_account.read(tx, settings.portal.holding)
+            gate = (await gates.read(tx))[Lane.PORTAL]
+    finally:
+        await db.close()
+    password = load_pack(settings.sync.pack).password
+    days = password.days if password else None
+    found: dict[str, datetime | str | None] = {
+        "door": "nobody has logged in yet" if account is None else account.standing or "open",
+        "why": account.said if account else None,
+        "next_move": account.hint if account else None,
+        "since": account.shut_at if account else None,
+        "waits_for_a_code_since": account.asked_at if account else None,
+        "password_used_since": account.used_from if account else None,
+        "password_expires_by": expires_at(account, days) if account else None,
+        "profile_kept_at": account.profile_at if account else None,
+        "change_of_password_begun_at": account.next_at if account else None,
+        "gate": gate.state if gate.is_open else f"{gate.state}: {gate.reason}",
+        "gate_until": gate.until,
+    }
+    return found

@@ -1,0 +1,20 @@
+// What the fields of a form show, in one call: for each all texts in boxes that can be seen, and what a list offers.
+// A box goes by its label as a screen reader finds it, or by CSS.
+(forms, asked) => {
+  const plain = (text) => (text ?? "").trim().replace(/\s+/g, " ");
+  const labels = (box) => {
+    const by = box.getAttribute("aria-labelledby");
+    if (by) return by.split(/\s+/).map((id) => document.getElementById(id)?.textContent);
+    return box.getAttribute("aria-label")?.trim() ? [box.getAttribute("aria-label")] : [...(box.labels ?? [])].map((l) => l.textContent);
+  };
+  const boxes = forms.flatMap((form) => [...form.querySelectorAll("input:not([type=hidden]), select, textarea, [aria-label], [aria-labelledby]")]);
+  const found = ({ label, css }) =>
+    css ? forms.flatMap((form) => [...form.querySelectorAll(css)]) : boxes.filter((box) => labels(box).some((text) => plain(text) === label));
+  return JSON.stringify(
+    asked.map((spots) =>
+      [...new Set(spots.flatMap(found))]
+        .filter((box) => box.checkVisibility({ visibilityProperty: true }))
+        .map((box) => (box.options ? (box.selectedOptions[0]?.label ?? "") : (box.value ?? ""))),
+    ),
+  );
+};

@@ -1,0 +1,74 @@
+// Opens a chart within the page and reads it. `fresh`: it was drawn after an answer of the server's that was asked for here.
+// Ends at once if the answer is no chart or a dialog comes up; what that means is looked at elsewhere.
+async ({ away, route, header, answer, dialog, within, spec }, read) => {
+  const until = performance.now() + within;
+  const before = document.querySelector(header);
+  // What is left of an old chart does not count as the new one.
+  const there = () => {
+    const now = document.querySelector(header);
+    return now !== null && now !== before;
+  };
+  const over = () => [...document.querySelectorAll(dialog)].some((node) => node.checkVisibility());
+  const here = (to) => (location.pathname + location.hash).endsWith(to);
+  const go = (to) =>
+    new Promise((resolve) => {
+      const hash = to.indexOf("#");
+      if (here(to)) resolve();
+      else if (hash >= 0) {
+        // Heard after the page itself, which listened first.
+        addEventListener("hashchange", resolve, { once: true });
+        location.hash = to.slice(hash);
+      } else {
+        history.pushState(null, "", to);
+        dispatchEvent(new PopStateEvent("popstate"));
+        resolve();
+      }
+    });
+  let asked = Infinity;
+  const answers = [];
+  const note = (entries) =>
+    answers.push(...entries.filter((entry) => entry.startTime >= asked && new RegExp(answer).test(entry.name)));
+  const good = ({ responseStatus }) => responseStatus >= 200 && responseStatus < 300;
+
+  // Looks at every change of the page and every answer, and not in between.
+  let look = () => {};
+  const changes = new MutationObserver(() => look());
+  const network = new PerformanceObserver((list) => {
+    note(list.getEntries());
+    look();
+  });
+  const come = (condition) =>
+    new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), Math.max(0, until - performance.now()));
+      look = () => {
+        const found = condition();
+        if (!found && !over() && answers.every(good)) return;
+        clearTimeout(timer);
+        look = () => {};
+        resolve(found);
+      };
+      look();
+    });
+
+  changes.observe(document, { childList: true, subtree: true });
+  network.observe({ type: "resource" });
+  try {
+    if (here(route)) {
+      await go(away);
+      if (!(await come(() => document.querySelector(header) === null))) return { fresh: false };
+    }
+    asked = performance.now();
+    await go(route);
+    if (!(await come(there))) return { fresh: false };
+    const drawn = performance.now();
+    const chart = read(spec);
+    // The browser may note an answer a moment after the page has used it.
+    const network_was_asked = ({ responseEnd, transferSize, workerStart }) =>
+      responseEnd <= drawn && transferSize > 0 && workerStart === 0;
+    const fresh = await come(() => answers.some((one) => good(one) && network_was_asked(one)));
+    return { fresh, chart };
+  } finally {
+    changes.disconnect();
+    network.disconnect();
+  }
+};
