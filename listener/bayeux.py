@@ -13,9 +13,9 @@ Streaming API Errors"; sources are in the README, "Where the facts come from".
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +28,15 @@ from aiosfstream_ng.client import Client, ReplayMarkerStoragePolicy
 from aiosfstream_ng.exceptions import AiosfstreamException
 from aiosfstream_ng.replay import ReplayMarker, ReplayMarkerStorage
 
+from listener import wire
 from listener.endings import SessionOver, Why, ending, http_ending
 from listener.token_endpoint import Token, is_loopback
+from listener.wire import Piece
 
 _IDLE_POLL = 110.0  # seconds after which Salesforce answers a poll without news ("Clients and Timeouts")
 _LONGEST_ADVICE = 300.0
 _LONGEST_INTERVAL = 30.0  # a client that stays away for 40 s is forgotten
-_MOST_WAITING = 20_000  # messages; then we stop to poll until they are taken
+_MOST_WAITING = 100_000  # messages, twice what an org may be sent in a day; then no more are asked for
 _SLOWEST = 10_000.0  # bytes a second, below which an answer drips rather than flows
 
 
@@ -88,6 +90,8 @@ class _From(ReplayMarkerStorage):
 class StrictTransport(LongPollingTransport):
     """Long polling without any attempt to recover. `over` says why it ended; `news` is set at whatever there is.
 
+    `waiting` has what came and was not taken, in the order of arrival.
+
     One request at a time: with a poll in flight beside the subscription, events could ride on both answers, and the
     later ones arrive first. So polls go on once `may_poll` is set.
     """
@@ -97,6 +101,7 @@ class StrictTransport(LongPollingTransport):
     def __init__(self, *, times: SessionTimes, heard: Callable[[], None], **common: Any) -> None:
         super().__init__(**common)
         self.news = asyncio.Event()
+        self.waiting = deque[Piece]()
         self.may_poll = asyncio.Event()
         self._brought = 0
         self._times = times
@@ -137,19 +142,19 @@ class StrictTransport(LongPollingTransport):
             status, body = await self._ask(payload, headers, wait)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise SessionOver(Why.LOST, f"{type(error).__name__} on {asked['channel'].value}") from None
-        messages = _messages_in(body)
+        found = wire.pieces(body)
         if status != 200:
-            raise http_ending(status, messages)
-        if messages is None:
+            raise http_ending(status, map(wire.read, found or ()))
+        if found is None:
             raise SessionOver(Why.LOST, f"the answer to {asked['channel'].value} is not JSON messages")
-        answer = await self._consume_payload(messages, find_response_for=asked)
+        answer = self.take(found, asked)
         if answer is None:
             raise SessionOver(Why.LOST, f"no answer to {asked['channel'].value} in what came")
         if answer.get("successful") is not True:
             raise ending(answer)
         return answer
 
-    async def _ask(self, payload: list[dict[str, Any]], headers: dict[str, str], wait: float) -> tuple[int, bytes]:
+    async def _ask(self, payload: list[dict[str, Any]], headers: dict[str, str], wait: float) -> tuple[int, bytearray]:
         """Status and body, within `wait` seconds and what the body takes at the slowest: a backlog may be large."""
         began, body = asyncio.get_running_loop().time(), bytearray()
         try:
@@ -167,28 +172,27 @@ class StrictTransport(LongPollingTransport):
                     body += chunk
                     self._brought = len(body)
                     limit.reschedule(began + wait + self._brought / _SLOWEST)
-                return response.status, bytes(body)
+                return response.status, body
         finally:
             self._brought = 0
 
-    async def _consume_payload(
-        self, payload: list[Any], *, headers: Any = None, find_response_for: dict[str, Any] | None = None
-    ) -> dict[str, Any] | None:
-        """Queues what is not of the protocol itself, junk too (it becomes a dead letter); the answer looked for.
+    def take(self, pieces: Iterable[Piece], asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Queues what is not of the protocol itself, unread, and junk too (it becomes a dead letter). The answer to
+        what was asked; None if it is not there.
 
         Nothing here notes subscriptions, which is what would make the library subscribe again on its own.
         """
         found = None
-        for message in payload:
-            channel = message.get("channel") if isinstance(message, dict) else None
+        for piece in pieces:
+            channel = wire.channel_of(piece)
             if not isinstance(channel, str) or not channel.startswith("/meta/"):
-                self.incoming_queue.put_nowait(message)
+                self.waiting.append(piece)
                 self.news.set()
                 continue
+            message = wire.read(piece)
             if isinstance(message.get("advice"), dict):
                 self._reconnect_advice = message["advice"]
-            asked = find_response_for
-            if asked and channel == asked["channel"].value and message.get("id") in (None, asked.get("id")):
+            if channel == asked["channel"].value and message.get("id") in (None, asked.get("id")):
                 found = message
         return found
 
@@ -213,7 +217,7 @@ class StrictTransport(LongPollingTransport):
         await self.may_poll.wait()
         await asyncio.sleep(self.interval_seconds)
         # At worst the server forgets us meanwhile, and we begin again from what is committed.
-        while self.incoming_queue.qsize() > _MOST_WAITING:  # noqa: ASYNC110 - a queue that is read tells nobody
+        while len(self.waiting) > _MOST_WAITING:  # noqa: ASYNC110 - what is taken tells nobody
             await asyncio.sleep(0.05)
         return await self._connect()
 
@@ -302,11 +306,3 @@ class StrictClient(Client):
             self._closed = True
             if self._http_session is not None:
                 await self._http_session.close()
-
-
-def _messages_in(body: bytes) -> list[Any] | None:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, list) else [found] if isinstance(found, dict) else None

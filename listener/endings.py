@@ -58,9 +58,9 @@ def ending(answer: Mapping[str, Any]) -> SessionOver:
     return SessionOver(Why.LOST, text + (": the session is no longer known" if "Unknown client" in error else ""))
 
 
-def http_ending(status: int, messages: Iterable[Any] | None) -> SessionOver:
+def http_ending(status: int, messages: Iterable[Any]) -> SessionOver:
     """Refusals mostly come with status 200; with another one the body may still say why."""
-    for message in messages or ():
+    for message in messages:
         if isinstance(message, dict) and isinstance(message.get("error"), str):
             return ending(message)
     why = {401: Why.UNAUTHORIZED, 429: Why.LIMIT}.get(status, Why.LOST)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from listener import wire
 from listener.bayeux import SessionTimes, StrictClient, StrictTransport
 from listener.change import replay_id_of
 from listener.endings import SessionOver, Why
@@ -73,8 +74,8 @@ class Session:
 
     def _look(self, transport: StrictTransport) -> bool:
         """Whether there is a message to take; it is in `_next` then. Those of foreign channels are not ours to keep."""
-        while self._next is _NOTHING and not transport.incoming_queue.empty():
-            message = transport.incoming_queue.get_nowait()
+        while self._next is _NOTHING and transport.waiting:
+            message = wire.read(transport.waiting.popleft())
             channel = message.get("channel") if isinstance(message, dict) else None
             if channel is None or channel == self._channel:
                 self._next, self.proven = message, True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -19,13 +20,13 @@ from aiosfstream_ng.replay import ReplayMarkerStorage
 from hypothesis import given
 from hypothesis import strategies as st
 
+from listener import wire
 from listener.bayeux import SessionTimes, StrictClient, StrictTransport
 from listener.endings import Why, ending
 
 OVERRIDDEN = [
     (LongPollingTransport, "_send_payload_with_auth", ["self", "payload"]),
     (LongPollingTransport, "_send_final_payload", ["self", "payload", "headers"]),
-    (LongPollingTransport, "_consume_payload", ["self", "payload", "headers", "find_response_for"]),
     (LongPollingTransport, "_connect_done", ["self", "future"]),
     (LongPollingTransport, "disconnect", ["self"]),
     (Client, "_get_http_session", ["self"]),
@@ -60,7 +61,7 @@ def test_a_private_method_is_there_and_takes_what_it_did(where: type, name: str,
 
 async def test_attributes_that_are_set_are_still_those_that_the_library_reads() -> None:
     transport = LongPollingTransport(url="", incoming_queue=asyncio.Queue(), http_session=None)
-    for name in ("incoming_queue", "_http_session", "_url", "_reconnect_advice", "_state", "_client_id"):
+    for name in ("_http_session", "_url", "_reconnect_advice", "_state", "_client_id"):
         assert hasattr(transport, name), f"the transport has no {name} any more"
     source = inspect.getsource(BaseClient)
     for name in ("_incoming_queue", "_transport", "_closed", "_http_session", "_connection_types"):
@@ -74,7 +75,7 @@ async def test_nothing_subscribes_on_its_own_since_no_subscription_is_noted() ->
     transport = strict()
     asked = {"channel": ChannelName("/meta/subscribe"), "id": "1"}
     answer = {"channel": "/meta/subscribe", "id": "1", "successful": True, "subscription": "/data/X"}
-    assert await transport._consume_payload([answer], find_response_for=asked) == answer
+    assert transport.take(came(answer), asked) == answer
     assert transport.subscriptions == set()
     assert "self.subscriptions" in inspect.getsource(TransportBase._connect)
 
@@ -92,6 +93,13 @@ class ChannelName(str):
     @property
     def value(self) -> str:
         return str(self)
+
+
+def came(*messages: Any) -> list[wire.Piece]:
+    """The messages as an answer has them."""
+    found = wire.pieces(json.dumps(messages).encode())
+    assert found is not None
+    return found
 
 
 def strict() -> StrictTransport:
@@ -120,8 +128,8 @@ async def test_whatever_a_server_sends_the_next_good_event_is_kept(junk: list[An
     transport = strict()
     good = {"channel": "/data/X", "data": {"event": {"replayId": 1}}}
     asked = {"channel": ChannelName("/meta/connect"), "id": "5"}
-    await transport._consume_payload([*junk, good], find_response_for=asked)
-    kept = [transport.incoming_queue.get_nowait() for _ in range(transport.incoming_queue.qsize())]
+    transport.take(came(*junk, good), asked)
+    kept = [wire.read(one) for one in transport.waiting]
     assert kept[-1] == good
     assert 0 <= transport.interval_seconds <= 30
     assert 0 < transport.poll_seconds <= 300

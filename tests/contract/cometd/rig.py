@@ -55,6 +55,11 @@ class Server:
         self.port = int(await asyncio.wait_for(self._process.stdout.readline(), 20))
         self._http = aiohttp.ClientSession(base_url=f"http://{HOST}:{self.port}")
 
+    @property
+    def url(self) -> str:
+        """Where clients find it without a proxy."""
+        return f"http://localhost:{self.port}"
+
     async def stop(self) -> None:
         """Killed: whoever polls hears nothing any more."""
         if self._http is not None:
