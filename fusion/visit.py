@@ -17,7 +17,7 @@ from fusion.codes import Code
 from fusion.differences import differences
 from fusion.mapping import MERGED_INTO, RecordMapping
 from fusion.matching import Decision, Match, decide, grade, plausible
-from fusion.patient import Edit, Patient, Section, Shown
+from fusion.patient import Edit, Identity, Patient, Section, Shown
 from fusion.portal import Portal, Refused
 from fusion.transforms import patient_from
 from listener.change import RecordId
@@ -181,19 +181,25 @@ async def open_chart(portal_id: str, sight: Sight) -> Shown | None:
 
 
 async def _linked(patient: Patient, portal_id: str, sight: Sight) -> Chart:
-    shown = await open_chart(portal_id, sight)
+    link = await sight.links.of_record(patient.record_id)
+    digest = link.identity if link else None
+    # The digest takes its time, and the chart mostly shows the very name and birth date that the record has.
+    shown, as_last_seen = await asyncio.gather(open_chart(portal_id, sight), _is_of(patient.identity, digest))
     if shown is None:
         raise Refused(Code.CHART_NOT_FOUND)
-    link = await sight.links.of_record(patient.record_id)
-    # A corrected name or birth date: then the chart still shows what we saw there last.
-    digest = link.identity if link else None
-    as_last_seen = digest is not None and await identity.is_of(shown.identity, digest)
-    if not as_last_seen and not shown.identity.agrees_with(patient.identity):
-        raise Refused(Code.IDENTITY_MISMATCH)
+    if not shown.identity.agrees_with(patient.identity):
+        # A corrected name or birth date: then the chart still shows what we saw there last.
+        as_last_seen = await _is_of(shown.identity, digest)
+        if not as_last_seen:
+            raise Refused(Code.IDENTITY_MISMATCH)
     if link is None:
         await _owned_by_nobody_else(patient, portal_id, sight)
     how = link.how if link else "matched"
     return Chart(shown=shown, how=how, outcome=Outcome.UPDATED, as_linked=as_last_seen)
+
+
+async def _is_of(seen: Identity, digest: str | None) -> bool:
+    return digest is not None and await identity.is_of(seen, digest)
 
 
 async def _look(patient: Patient, sight: Sight, *, cut_off: bool) -> Decision:

@@ -52,10 +52,9 @@ async def open_chart(tab: Tab, portal_id: str) -> ChartPage | None:
     """
     chart = tab.pack.chart
     states = {"ready": tab.visible(chart.ready), "missing": tab.visible(chart.missing)}
-    route = tab.pack.routes.chart.format(id=quote(portal_id, safe=""))
-    page = await _reopened(tab, route, states)
+    page = await _reopened(tab, portal_id, states)
     if page is None:
-        if await tab.open(route, states, expected="a chart") == "missing":
+        if await tab.open(_route(tab.pack.routes.chart, portal_id), states, expected="a chart") == "missing":
             return None
         await tab.clear()
         page = await read_chart(tab)
@@ -65,19 +64,23 @@ async def open_chart(tab: Tab, portal_id: str) -> ChartPage | None:
     return page
 
 
-async def _reopened(tab: Tab, route: str, states: Mapping[str, Locator]) -> ChartPage | None:
+def _route(route: str, portal_id: str) -> str:
+    return route.format(id=quote(portal_id, safe=""))
+
+
+async def _reopened(tab: Tab, portal_id: str, states: Mapping[str, Locator]) -> ChartPage | None:
     """The same without a page load, if it is proven to be what the portal answered just now; else None."""
-    chart, home = tab.pack.chart, tab.pack.routes.home
+    chart, routes = tab.pack.chart, tab.pack.routes
     if chart.answer is None or not tab.inside:
         return None
     tab.forget_chart()
     tab.wire.reset()
     began = time.monotonic()
     ask = {
-        "away": home,
-        "route": route,
+        "away": routes.away or routes.home,
+        "routes": [_route(one, portal_id) for one in (routes.chart, routes.chart_again) if one],
         "header": chart.header,
-        "answer": chart.answer.replace("{id}", re.escape(route.rpartition("/")[2])),
+        "answer": chart.answer.replace("{id}", re.escape(quote(portal_id, safe=""))),
         "dialog": tab.pack.page.dialog,
         "within": tab.patience.page * 1000,
         "spec": _spec(tab.pack),
@@ -95,7 +98,8 @@ async def _reopened(tab: Tab, route: str, states: Mapping[str, Locator]) -> Char
         with contextlib.suppress(LoggedOut):
             await tab.first_of(states, expected="a chart", within=left)
         return None
-    await tab.clear()
+    if told["covered"]:
+        await tab.clear()
     return page_from(await _whole(tab, told["chart"]), tab.pack)
 
 

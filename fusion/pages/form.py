@@ -15,7 +15,7 @@ from fusion.pages.pack import Entry
 from fusion.pages.pack import Form as FormSpec
 from fusion.pages.tab import UNLOCKED, Tab
 from fusion.pages.values import labels_in, same, shown
-from fusion.pages.widgets import enter, showing
+from fusion.pages.widgets import enter, leave, showing
 from fusion.patient import Values
 from fusion.portal import AboutToSave, Refused
 from listener.errors import EntryError
@@ -43,6 +43,8 @@ async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> None:
             return
         for entry, text, now in wrong:
             await enter(tab, form, entry, text, empty=not now, again=number > 0)
+        # The others were left as the next was entered.
+        await leave(tab, form, wrong[-1][0])
     if left := await _not_shown(tab, form, wanted):
         raise Refused(Code.NOT_SAVED, ", ".join(entry.label for entry, _, _ in left))
 
@@ -63,10 +65,7 @@ async def save(
     `about_to_save` raises, before the click.
     """
     button = tab.visible(spec.save, form)
-    awake = {"awake": button.and_(form.locator(":enabled"))}
-    while (state := await tab.first_of_soon(awake, within=_WAKES_UP)) == UNLOCKED:
-        pass
-    if state is None:
+    if not await _wakes_up(tab, button.and_(form.locator(":enabled"))):
         await tab.first_of({"it": button}, expected=spec.save[0].says)
         return False
     await tab.clear()
@@ -84,6 +83,14 @@ async def save(
         raise Refused(Code.DUPLICATE_WARNING)
     tab.saves += 1
     return True
+
+
+async def _wakes_up(tab: Tab, awake: Locator) -> bool:
+    if await awake.count():
+        return True
+    while (state := await tab.first_of_soon({"awake": awake}, within=_WAKES_UP)) == UNLOCKED:
+        pass
+    return state is not None
 
 
 def _complaint(tab: Tab, spec: FormSpec, message: str) -> Exception:

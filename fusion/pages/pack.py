@@ -94,15 +94,20 @@ class Form(Data):
 
 
 class Routes(Data):
-    """Addresses after the portal's own."""
+    """Addresses after the portal's own. `chart_again`: a second one of the same chart, by which it is asked for anew.
+
+    `away`: a light page without a chart, where one goes in between where there is no second address; else `home`.
+    """
 
     home: str
+    away: str | None = None
     chart: str
+    chart_again: str | None = None
     new: str
 
     @model_validator(mode="after")
     def _chart_by_id(self) -> Self:
-        if "{id}" not in self.chart:
+        if "{id}" not in self.chart or "{id}" not in (self.chart_again or self.chart):
             raise ValueError("chart needs {id}")
         return self
 

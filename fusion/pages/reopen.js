@@ -1,6 +1,6 @@
 // Opens a chart within the page and reads it. `fresh`: it was drawn after an answer of the server's that was asked for here.
-// Ends at once if the answer is no chart or a dialog comes up; what that means is looked at elsewhere.
-async ({ away, route, header, answer, dialog, within, spec }, read) => {
+// `covered`: a dialog lies over it. Ends at once if the answer is no chart or a dialog comes up.
+async ({ away, routes, header, answer, dialog, within, spec }, read) => {
   const until = performance.now() + within;
   const before = document.querySelector(header);
   // What is left of an old chart does not count as the new one.
@@ -53,6 +53,8 @@ async ({ away, route, header, answer, dialog, within, spec }, read) => {
   changes.observe(document, { childList: true, subtree: true });
   network.observe({ type: "resource" });
   try {
+    // An address where the page is already is none to go to: it asks for nothing anew.
+    const route = routes.find((one) => !here(one)) ?? routes[0];
     if (here(route)) {
       await go(away);
       if (!(await come(() => document.querySelector(header) === null))) return { fresh: false };
@@ -66,7 +68,7 @@ async ({ away, route, header, answer, dialog, within, spec }, read) => {
     const network_was_asked = ({ responseEnd, transferSize, workerStart }) =>
       responseEnd <= drawn && transferSize > 0 && workerStart === 0;
     const fresh = await come(() => answers.some((one) => good(one) && network_was_asked(one)));
-    return { fresh, chart };
+    return { fresh, chart, covered: over() };
   } finally {
     changes.disconnect();
     network.disconnect();

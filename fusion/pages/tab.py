@@ -35,6 +35,8 @@ NO_EVIDENCE = "the portal gave no evidence of the save"
 LOOK_AGAIN = "the chart is looked at again before anything is written"
 _LOADED_FOR = 600.0
 """Seconds after which a page is loaded anew: a portal changes, and a page that is open does not hear of it."""
+_JUST_NOW = 1.0
+"""Seconds for which a chart that was opened has nothing over it that was not there when it was read."""
 _LOOK = 0.45
 """Seconds for one call that waits, within which Playwright looks every 50 ms."""
 _ANSWER = 0.25
@@ -120,6 +122,8 @@ class Tab:
         """A new visit: nothing is in doubt yet. What the last one left over the page is seen before it is left."""
         self.pending, self.saves = False, 0
         self.wire.reset()
+        if self._chart is not None and time.monotonic() - self._chart_since <= _JUST_NOW:
+            return
         try:
             await self.clear()
         except LoggedOut:
@@ -230,6 +234,8 @@ class Tab:
         target = visible(scope, spots)
         event = target.dispatch_event("click", timeout=self.patience.action * 1000)
         await self._done_to(target, event, spots)
+        if any([await one.count() for one in states.values()]):
+            return
         while (state := await self.first_of_soon(states, within=self.patience.menu)) == UNLOCKED:
             pass
         if state is None:

@@ -1,6 +1,6 @@
 """How a value gets into one field, and what the field then shows: a gesture for each kind of widget.
 
-Each gesture ends by leaving the field: masks and "Save" only take notice of what was left.
+Entering a field leaves the one before; the last one is left by `leave`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,14 @@ async def enter(tab: Tab, form: Locator, entry: Entry, text: str, *, empty: bool
             await _press(tab, box, keys(entry, text), empty=empty)
         case _:
             await box.fill(text, timeout=wait)
-    await box.press("Tab", timeout=wait)
+    if again:
+        # A page that lost a value may need more time, or the key itself.
+        await box.press("Tab", timeout=wait)
+
+
+async def leave(tab: Tab, form: Locator, entry: Entry) -> None:
+    """Leave the field: masks and "Save" only take notice of what was left."""
+    await tab.visible(entry.box, form).blur(timeout=tab.patience.action * 1000)
 
 
 async def showing(tab: Tab, form: Locator, entries: Sequence[Entry]) -> list[list[str]]:

@@ -11,16 +11,14 @@ from typing import Any, Self
 
 import aiohttp
 
-from fusion import identity
 from fusion.pages.pack import load_pack
 from fusion.pages.values import shown
 from fusion.patient import Field, Patient, Section, Values
 from fusion.standin.server import DEFAULT_USERS, StandInPortal
 from fusion.transforms import patient_from
 from listener.change import RecordId
-from listener.links import Link
 from tests.fake_org import FakeOrg
-from tests.fusion.desk import INTAKE, MAPPING, TODAY, LinksInMemory
+from tests.fusion.desk import INTAKE, MAPPING, TODAY
 
 USERNAME, PASSWORD = next(iter(DEFAULT_USERS.items()))
 PACK = load_pack("fusion_web")
@@ -44,7 +42,6 @@ class Clinic:
         self.url = url
         self.pid = pid
         self.org = FakeOrg()
-        self.links = LinksInMemory()
         self._http = http
         self._phones = 0
 
@@ -77,8 +74,6 @@ class Clinic:
         body: dict[str, Any] = {"Patient": _written(values.pop(Section.PATIENT))}
         body |= {section.value: [_written(row)] for section, row in values.items()}
         chart = await self._control("patients", body)
-        digest = await identity.digest_of(patient.identity)
-        await self.links.keep(Link(record_id=record_id, portal_id=chart["id"], how="created", identity=digest))
         return Child(record_id=record_id, portal_id=chart["id"], contact=chart["Contacts"][0]["row_id"])
 
     def newcomer(self) -> RecordId:

@@ -21,7 +21,6 @@ from pydantic import SecretStr
 
 from fusion.browser import WebPortal
 from fusion.chromium import find
-from listener.entry import Outcome
 from listener.errors import SetupError
 from tests.bench.clinic import PACK, PASSWORD, USERNAME, Child, Clinic
 from tests.bench.meter import Cost, Meter, a_playwright, started
@@ -91,15 +90,13 @@ async def _measure(sizes: Sizes, said: Said) -> dict[str, Any]:
                     if way is idle and number > sizes.rounds // 3:
                         continue
                     _note(numbers, Kind(_CHANGED, way.name, latency), await _visit(clinic, way, child))
-                same = await warm.push(children[1].record_id, Outcome.UNCHANGED)
+                same = await warm.look(children[1])
                 _note(numbers, Kind(_SAME, warm.name, latency), same)
-                new = await warm.push(clinic.newcomer(), Outcome.CREATED)
+                new = await warm.make(clinic.newcomer())
                 _note(numbers, Kind(_NEW, warm.name, latency), new)
         await clinic.latency(0)
         figures["changed_requests"] = await _requests(clinic, lambda: _visit(clinic, warm, children[1]))
-        figures["unchanged_requests"] = await _requests(
-            clinic, lambda: warm.push(children[1].record_id, Outcome.UNCHANGED)
-        )
+        figures["unchanged_requests"] = await _requests(clinic, lambda: warm.look(children[1]))
         figures["usual_requests"] = await _requests(clinic, lambda: _visit(clinic, usual, children[0]))
     return {"machine": _machine(), "rows": numbers.rows(), "ratios": ratios(numbers), "figures": figures}
 

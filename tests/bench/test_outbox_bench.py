@@ -42,4 +42,4 @@ def test_growth_is_that_of_the_database_where_it_is_worse() -> None:
 
 def test_without_a_checkout_one_sentence_says_so(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="part of a checkout"):
-        benchmarks(tmp_path)
+        benchmarks("outbox", (), tmp_path)

@@ -6,20 +6,19 @@ Salesforce has, type the guardian's new phone, save, open the chart again and se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import aiohttp
 from playwright.async_api import Page, Playwright
 
 from fusion.browser import WebPortal
-from fusion.push import Desk, push
+from fusion.differences import differences
+from fusion.patient import Patient
 from listener.change import RecordId
-from listener.entry import Outcome
 from tests.bench.clinic import PASSWORD, USERNAME, Child, Clinic
 from tests.bench.meter import Cost, Meter
-from tests.factories import make_entry
-from tests.fusion.desk import MAPPING, TODAY
+from tests.fusion.desk import MAPPING
 
 # As anybody reads a page with labels and values, in one call.
 _SHOWN = """() => Object.fromEntries([...document.querySelectorAll("dl > div")].map((pair) => [
@@ -80,36 +79,51 @@ class Usual:
 
 
 class Warm:
-    """Ours: what a worker does with an entry, on the page that it keeps."""
+    """Ours: what a worker asks of the portal for an entry, on the page that it keeps."""
 
     name = "ours, warm"
 
     def __init__(self, clinic: Clinic, portal: WebPortal, meter: Meter) -> None:
         """*portal*: open, and driven by nobody else."""
-        self._meter, self._clinic = meter, clinic
-        self._desk = Desk(
-            org=clinic.org,
-            portal=portal,
-            mapping=MAPPING,
-            links=clinic.links,
-            about_to_save=_go_ahead,
-            about_to_create=_go_ahead,
-            today=lambda: TODAY,
-        )
+        self._clinic, self._portal, self._meter = clinic, portal, meter
 
     async def visit(self, child: Child) -> Cost:
         """The visit of a patient with a change."""
-        return await self.push(child.record_id, Outcome.UPDATED)
+        return await self._measured(self._brought_up_to_date(self._clinic.patient(child.record_id), child.portal_id, 1))
 
-    async def push(self, record_id: RecordId, expected: Outcome) -> Cost:
-        """One entry; whatever came of it must be *expected*."""
+    async def look(self, child: Child) -> Cost:
+        """The visit of a patient whose chart shows everything."""
+        return await self._measured(self._brought_up_to_date(self._clinic.patient(child.record_id), child.portal_id, 0))
+
+    async def make(self, record_id: RecordId) -> Cost:
+        """The visit of a patient who has no chart: searched for, made, and all rows added."""
+        return await self._measured(self._made(self._clinic.patient(record_id)))
+
+    async def _measured(self, visit: Awaitable[None]) -> Cost:
         cost = Cost()
         with self._meter.running(cost):
-            result = await push(make_entry(record_id=record_id), self._desk)
-        if result.outcome is not expected:
-            raise RuntimeError(f"the visit ended as {result.outcome}, not as {expected}: {result.message}")
+            await visit
         self._meter.weigh(cost)
         return cost
+
+    async def _made(self, patient: Patient) -> None:
+        if await self._portal.find(patient):
+            raise RuntimeError("a patient without a chart was found")
+        portal_id = await self._portal.create(patient, about_to_save=_go_ahead)
+        await self._brought_up_to_date(patient, portal_id, 4)
+
+    async def _brought_up_to_date(self, patient: Patient, portal_id: str, forms: int) -> None:
+        """Raises unless so many forms differed, and nothing does afterwards."""
+        shown = await self._portal.read(portal_id)
+        if shown is None or not shown.identity.agrees_with(patient.identity):
+            raise RuntimeError("this is another patient's chart")
+        edits = differences(shown, patient, MAPPING.policy)
+        if len(edits) != forms:
+            raise RuntimeError(f"{len(edits)} forms differ, and it should be {forms}")
+        if edits:
+            shown = await self._portal.update(portal_id, edits, expect=shown.identity, about_to_save=_go_ahead)
+        if differences(shown, patient, MAPPING.policy):
+            raise RuntimeError("after the save the chart differs")
 
 
 class Floor:
@@ -160,5 +174,5 @@ def _wrong(shown: Mapping[str, str], wanted: Mapping[str, str]) -> set[str]:
     return {label for label, value in wanted.items() if shown.get(label) != value}
 
 
-async def _go_ahead(*_: object) -> None:
+async def _go_ahead() -> None:
     """Nothing is against the save: the row's guards belong to the outbox, and are measured there."""
