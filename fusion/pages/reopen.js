@@ -1,7 +1,7 @@
 // Opens a chart within the page and reads it. `fresh`: it was drawn after an answer of the server's that was asked for here.
 // `covered`: a dialog lies over it. Ends at once if the answer is no chart or a dialog comes up.
 async ({ away, routes, header, answer, dialog, within, spec }, read) => {
-  const until = performance.now() + within;
+  let until = performance.now() + within;
   const before = document.querySelector(header);
   // What is left of an old chart does not count as the new one.
   const there = () => {
@@ -65,6 +65,7 @@ async ({ away, routes, header, answer, dialog, within, spec }, read) => {
     const drawn = performance.now();
     const chart = read(spec);
     // The browser may note an answer a moment after the page has used it.
+    until = Math.min(until, drawn + 1000);
     const network_was_asked = ({ responseEnd, transferSize, workerStart }) =>
       responseEnd <= drawn && transferSize > 0 && workerStart === 0;
     const fresh = await come(() => answers.some((one) => good(one) && network_was_asked(one)));
