@@ -16,17 +16,20 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from fusion import chromium, leftovers
+from fusion import chromium, expiry, leftovers
 from fusion.admission import login_of, portal_account_of
 from fusion.capture import Capture
 from fusion.drain import drain
 from fusion.lease import LeaseTimes
 from fusion.mapping import RecordMapping, load_mapping
 from fusion.ops import health
+from fusion.pace import Pace
+from fusion.pages.pack import load_pack
 from fusion.scheduler import Chore, Scheduler
 from fusion.settings import Settings
+from fusion.timetable import Timetable
 from fusion.turn import Limits, Worker
-from listener import holders
+from listener import holders, portal_account
 from listener.change import Ours
 from listener.database import Database
 from listener.errors import Outage, SetupError
@@ -40,6 +43,8 @@ log = structlog.get_logger()
 
 _GRACE = timedelta(seconds=9)
 """How long a visit may take to end after SIGTERM; with closing the browser the process is gone within 15 s."""
+_BURST = 15
+"""Visits that follow each other without a pause, as when a morning's intakes are saved at once."""
 _HOLD = timedelta(seconds=20)
 """How long a silent process keeps its channel and its portal log-in from the next: that one is there within 30 s."""
 
@@ -142,7 +147,10 @@ async def _open(parts: _Parts, roles: frozenset[Role]) -> None:
 
 async def _serve(parts: _Parts) -> None:
     sync = parts.settings.sync
-    runner = web.AppRunner(health.app(parts.db, pulse=lambda: parts.pulses, expected=sync.expected), access_log=None)
+    server = health.app(
+        parts.db, pulse=lambda: parts.pulses, expected=sync.expected, password_days=load_pack(sync.pack).password_days
+    )
+    runner = web.AppRunner(server, access_log=None)
     await runner.setup()
     parts.stack.push_async_callback(runner.cleanup)
     try:
@@ -178,6 +186,8 @@ async def _work(parts: _Parts, login: Login) -> None:
         portal=portal,
         mapping=parts.mapping,
         name=holders.this_process(),
+        timetable=Timetable(portal_settings.opening),
+        pace=Pace(sync.visits_per_minute, burst=_BURST),
         limits=Limits(
             lease=lease,
             portal_attempts=sync.portal_attempts,
@@ -197,6 +207,13 @@ async def _work(parts: _Parts, login: Login) -> None:
         if gone != Purged():
             log.info("purged", entries=gone.entries, gaps=gone.gaps, messages=gone.dead_letters)
 
+    async def forecast() -> None:
+        async with parts.db.reading() as tx:
+            accounts = await portal_account.every(tx)
+        for alarm in expiry.alarms(accounts, load_pack(sync.pack).password_days):
+            log.warning("portal password expires", why=alarm.said, hint=alarm.move)
+
+    parts.scheduler.add(Chore(name="password", every=timedelta(days=1), run=forecast))
     parts.scheduler.add(Chore(name="drain", every=timedelta(seconds=sync.poll_seconds), run=one_round))
     # From the start on, since a process that is restarted every night would never come to it.
     parts.scheduler.add(Chore(name="purge", every=timedelta(days=1), run=one_purge))

@@ -5,16 +5,15 @@ Every ready record without a chart is read, mapped, looked up in the portal and 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from fusion.backfill_list import Line, Verdict
 from fusion.mapping import RecordMapping
+from fusion.pace import Pace
 from fusion.patient import Field, folded
 from fusion.preview import Preview, Would, preview
 from fusion.visit import Sight, on_lane
@@ -64,30 +63,6 @@ class Place:
     def link_to(self, record_id: RecordId) -> str:
         """Where a person opens the record; Salesforce asks who that is."""
         return f"{self.org.rstrip('/')}/{record_id}"
-
-
-class Pace:
-    """Look-ups in the portal, not more a minute than the clinic can do with."""
-
-    def __init__(
-        self,
-        per_minute: float,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self.seconds = 60 / per_minute
-        self._clock = clock
-        self._sleep = sleep
-        self._next = clock()
-
-    async def turn(self) -> None:
-        """Returns when the next look-up may begin."""
-        now = self._clock()
-        begins = max(now, self._next)
-        self._next = begins + self.seconds
-        if begins > now:
-            await self._sleep(begins - now)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -29,6 +29,9 @@ from listener.errors import LeaseLost, Outage, SetupError, SyncError
 
 log = structlog.get_logger()
 
+_LOOK = 1.0
+"""Seconds between two looks while the pace holds a visit back."""
+
 
 @dataclass(slots=True, kw_only=True)
 class DrainReport:
@@ -52,12 +55,22 @@ async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
     """
     report = DrainReport()
     while not stopping.is_set():
+        await worker.timetable.keep(worker.db, worker.clock())
         async with worker.db.reading() as tx:
             there_is = await tellings.gathered(tx, after=worker.limits.tell_after)
         turn = await claim_to_tell(worker) if there_is.is_time else None
+        if turn is None and worker.pace is not None and (seconds := worker.pace.due_in()):
+            # What is to be told meanwhile is looked for as often as when nothing is due.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), timeout=min(seconds, _LOOK))
+            if report.to_tell.is_time(worker):
+                await report.to_tell.tell(worker)
+            continue
         turn = turn or await claim(worker)
         if turn is None:
             break
+        if worker.pace is not None and turn.entry.state is State.PENDING:
+            worker.pace.took()
         await _work(turn, worker, report)
         if report.to_tell.is_time(worker):
             await report.to_tell.tell(worker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from listener.alarms import Alarm
@@ -19,6 +20,11 @@ def expires_at(account: Account, days: int | None) -> datetime | None:
     if days is None or account.used_from is None:
         return None
     return account.used_from + timedelta(days=days)
+
+
+def alarms(accounts: Iterable[Account], days: int | None) -> list[Alarm]:
+    """What somebody should hear now of any of them."""
+    return [told for account in accounts if (told := alarm(account, days))]
 
 
 def alarm(account: Account, days: int | None) -> Alarm | None:

@@ -6,11 +6,13 @@ import difflib
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
+from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from fusion.pace import Hours, windows
 from fusion.totp import totp_of
 from listener import environment
 from listener.alarms import Expected
@@ -47,6 +49,16 @@ class PortalSettings(Part):
         description="Secret of the authenticator app of that user, in base32; only where the portal asks for its codes",
         json_schema_extra={"hint": "copy the secret that the portal shows beside the QR code"},
     )
+    hours: str | None = Field(
+        default=None,
+        description="When the portal is worked in, as mon-fri 07:00-19:00, sat 08:00-12:00; default: always",
+    )
+    maintenance: str | None = Field(
+        default=None, description="When it is left alone, as sun 02:00-04:00, 2026-12-05 22:00-02:00; default: never"
+    )
+    timezone: str | None = Field(
+        default=None, description="Whose clock the hours go by, as America/New_York; default: this host's"
+    )
     recycle_visits: int = Field(
         default=200, ge=1, le=100_000, description="After how many visits the browser's memory of them is thrown away"
     )
@@ -64,6 +76,28 @@ class PortalSettings(Part):
         default=Path("evidence"),
         description="Folder for what the page looked like when it was not understood: its structure, no values",
     )
+
+    @field_validator("hours", "maintenance")
+    @classmethod
+    def _are_ranges(cls, value: str | None) -> str | None:
+        windows(value or "")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ZoneInfo(value)
+            except (KeyError, ValueError, OSError):
+                raise ValueError("names no time zone of this host; they look like America/New_York") from None
+        return value
+
+    @property
+    def opening(self) -> Hours:
+        """When the portal may be visited."""
+        zone = ZoneInfo(self.timezone) if self.timezone else None
+        return Hours(open=windows(self.hours or ""), maintenance=windows(self.maintenance or ""), zone=zone)
 
     @field_validator("totp_secret")
     @classmethod
@@ -128,6 +162,12 @@ class SyncSettings(Part):
     )
     writeback_attempts: int = Field(
         default=25, ge=1, le=1000, description="How often Salesforce is told before a person must look"
+    )
+    visits_per_minute: float = Field(
+        default=30.0,
+        gt=0,
+        le=600,
+        description="How many charts a minute are visited at the most, on average; a few at a time come at once",
     )
     gate_seconds: float = Field(
         default=30.0, gt=0, le=900, description="How long a side that failed is left alone; doubles up to 15 minutes"

@@ -13,7 +13,9 @@ from typing import TypeVar
 
 from fusion.lease import Hold, LeaseTimes
 from fusion.mapping import RecordMapping
+from fusion.pace import Pace
 from fusion.portal import Portal
+from fusion.timetable import Timetable
 from listener import gates, outbox, tellings
 from listener.change import RecordId
 from listener.database import Database
@@ -51,6 +53,8 @@ class Worker:
     portal: Portal
     mapping: RecordMapping
     name: str
+    timetable: Timetable = field(default_factory=Timetable)
+    pace: Pace | None = None
     limits: Limits = field(default_factory=Limits)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     unit: Callable[[], float] = random.random

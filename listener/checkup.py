@@ -161,6 +161,8 @@ async def _rows(db: Database) -> AsyncIterator[Finding]:
         for lane, gate in lanes.items():
             if gate.is_open:
                 yield _ok(f"way to {lane}", "It is open.")
+            elif gate.rests:
+                yield _ok(f"way to {lane}", _ended(f"It rests: {gate.reason}"))
             elif gate.state == "paused":
                 told = f"{gate.actor or 'Somebody'} paused it: {gate.reason or 'no reason given'}"
                 yield _warning(f"way to {lane}", _ended(told), f"`fusion-sync resume {lane} --reason …`")

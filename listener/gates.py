@@ -54,6 +54,11 @@ class Gate:
         return self.state == "open"
 
     @property
+    def rests(self) -> bool:
+        """Whether it is shut by the clock alone: nothing failed, and nobody has to do anything."""
+        return self.state == "shut" and not self.failures
+
+    @property
     def may_probe(self) -> bool:
         """Whether one row may pass, to see whether the other side is back. A probe that died makes room for another."""
         return self.state in ("shut", "probing") and self.due
@@ -106,6 +111,15 @@ async def shut(tx: Tx, lane: Lane, *, reason: str, wait: timedelta) -> None:
                 "failures": gate.c.failures + 1,
             },
         )
+    )
+
+
+async def rest(tx: Tx, lane: Lane, *, reason: str, wait: timedelta) -> None:
+    """Let nothing pass for `wait`, though nothing failed. A pause stays a pause."""
+    values = {"state": "shut", "until": func.db_after(wait.total_seconds()), "reason": reason, "failures": 0}
+    fresh = upsert(tx, gate).values(lane=lane, **values)
+    await tx.execute(
+        fresh.on_conflict_do_update(index_elements=["lane"], set_=values, where=gate.c.state != literal("paused"))
     )
 
 

@@ -48,6 +48,12 @@ async def read(tx: Tx, name: str) -> Account | None:
     return Account(**row) if row else None
 
 
+async def every(tx: Tx) -> list[Account]:
+    """All accounts, by name."""
+    found = select(portal_account, NOW.label("now")).order_by(portal_account.c.name)
+    return [Account(**row) for row in (await tx.execute(found)).mappings()]
+
+
 async def put(tx: Tx, name: str, **values: Any) -> None:
     """Set these columns; the row is made if there is none."""
     fresh = upsert(tx, portal_account).values(name=name, **values)

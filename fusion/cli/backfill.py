@@ -83,7 +83,8 @@ def _preview(out: Path | None, *, where: str | None, limit: int | None, with_nam
 
 
 async def _look(draft: Draft | None, *, where: str | None, limit: int | None, with_names: bool) -> Found:
-    from fusion.backfill import Backfill, Pace, look
+    from fusion.backfill import Backfill, look
+    from fusion.pace import Pace
     from fusion.reading import salesforce_of, sight_of
 
     settings = load(salesforce=True, portal=True)

@@ -12,9 +12,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from fusion import expiry
 from fusion.cli.acting import Json
 from fusion.cli.tables import as_json, show
+from fusion.pages.pack import load_pack
 from fusion.settings import Settings, load
+from listener import portal_account
 from listener.checkup import Finding, Verdict, examine
 from listener.database import Database
 
@@ -45,9 +48,21 @@ def command(
 async def _examine(settings: Settings) -> list[Finding]:
     db = Database(settings.database.url)
     try:
-        return await examine(db, expected=settings.sync.expected)
+        found = await examine(db, expected=settings.sync.expected)
+        if all(one.verdict is not Verdict.WRONG for one in found):
+            found.append(await _password(db, load_pack(settings.sync.pack).password_days))
+        return found
     finally:
         await db.close()
+
+
+async def _password(db: Database, days: int | None) -> Finding:
+    async with db.reading() as tx:
+        alarms = expiry.alarms(await portal_account.every(tx), days)
+    check = "portal password"
+    if not alarms:
+        return Finding(check=check, verdict=Verdict.OK, said="None that we know of expires within two weeks.")
+    return Finding(check=check, verdict=Verdict.WARNING, said=alarms[0].said, move=alarms[0].move)
 
 
 def _table(findings: Sequence[Finding]) -> Table:

@@ -9,10 +9,10 @@ import typer
 
 from fusion.cli.tables import as_json, show, table
 from fusion.settings import load
-from listener import allowance, board
-from listener.allowance import Usage
+from listener import allowance, board, gates
 from listener.database import Database
 from listener.entry import State
+from listener.gates import Gate
 
 
 def command(
@@ -21,7 +21,7 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="One JSON array for machines.")] = False,
 ) -> None:
     """List the outbox: one row a record that changed, newest first. No patient data is in it."""
-    rows, counts, tight = asyncio.run(_read(state, limit))
+    rows, counts, notes = asyncio.run(_read(state, limit))
     if json:
         typer.echo(as_json(rows))
         return
@@ -41,11 +41,10 @@ def command(
     ]
     columns = ("entry", "record", "state", "outcome", "portal id", "tries", "changes", "changed (UTC)", "why")
     states = "  ".join(f"{name} {number}" for name, number in counts.items() if number)
-    notes = (f"{one.said}\n  → {one.move}" for one in tight)
     show(table("Outbox", columns, shown), states, *notes)
 
 
-async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, Any]], dict[str, int], list[Usage]]:
+async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, Any]], dict[str, int], list[str]]:
     db = Database(load().database.url)
     try:
         await db.check()
@@ -53,6 +52,12 @@ async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, 
             rows = await board.entries(tx, states=states, limit=limit)
             counts = {str(state): number for state, number in (await board.counts(tx)).items()}
             tight = [usage for usage in (await allowance.read(tx)).values() if usage.is_tight]
-            return rows, counts, tight
+            shut = [gate for gate in (await gates.read(tx)).values() if not gate.is_open]
+            return rows, counts, [_of_a_gate(gate) for gate in shut] + [f"{one.said}\n  → {one.move}" for one in tight]
     finally:
         await db.close()
+
+
+def _of_a_gate(gate: Gate) -> str:
+    until = f", looked at again at {gate.until:%Y-%m-%d %H:%M} UTC" if gate.until else ""
+    return f"Nothing goes to {gate.lane}: {gate.reason or 'no reason given'} ({gate.state}{until})."

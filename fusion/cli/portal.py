@@ -72,8 +72,7 @@ async def _status(settings: Settings) -> dict[str, Any]:
             gate = (await gates.read(tx))[Lane.PORTAL]
     finally:
         await db.close()
-    password = load_pack(settings.sync.pack).password
-    days = password.days if password else None
+    days = load_pack(settings.sync.pack).password_days
     found: dict[str, datetime | str | None] = {
         "door": "nobody has logged in yet" if account is None else account.standing or "open",
         "why": account.said if account else None,

@@ -66,7 +66,7 @@ def _id(given: str) -> RecordId:
 
 
 async def _look(record: RecordId | None, limit: int) -> list[Preview]:
-    from fusion.backfill import Pace
+    from fusion.pace import Pace
     from fusion.preview import preview
     from fusion.reading import salesforce_of, sight_of
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from listener import allowance, board, gaps, gates, positions
+from fusion import expiry
+from listener import allowance, board, gaps, gates, portal_account, positions
 from listener.alarms import Expected, alarms
 from listener.database import Database
 from listener.errors import SyncError
@@ -22,7 +23,12 @@ Pulse = Callable[[], Mapping[str, Any]]
 
 
 def app(
-    db: Database, *, pulse: Pulse, expected: Expected, quiet_after: timedelta = timedelta(seconds=150)
+    db: Database,
+    *,
+    pulse: Pulse,
+    expected: Expected,
+    password_days: int | None = None,
+    quiet_after: timedelta = timedelta(seconds=150),
 ) -> web.Application:
     """The routes. `quiet_after`: how long the stream may say nothing, not even "no news", until we call it deaf."""
 
@@ -30,7 +36,9 @@ def app(
         return web.json_response({"status": "alive"})
 
     async def readyz(_request: web.Request) -> web.Response:
-        found = await readiness(db, pulse=pulse, expected=expected, quiet_after=quiet_after)
+        found = await readiness(
+            db, pulse=pulse, expected=expected, password_days=password_days, quiet_after=quiet_after
+        )
         return web.json_response(found, status=200 if found["ready"] else 503)
 
     server = web.Application()
@@ -38,8 +46,13 @@ def app(
     return server
 
 
-async def readiness(db: Database, *, pulse: Pulse, expected: Expected, quiet_after: timedelta) -> dict[str, Any]:
-    """`ready`, the `reasons` if not, the `alarms` (what we cannot be sure of), and the figures behind them."""
+async def readiness(
+    db: Database, *, pulse: Pulse, expected: Expected, password_days: int | None, quiet_after: timedelta
+) -> dict[str, Any]:
+    """`ready`, the `reasons` if not, the `alarms` (what we cannot be sure of), and the figures behind them.
+
+    Outside of the portal's hours it is ready, and `rests` says so: nobody has to get up for it.
+    """
     reasons: list[str] = []
     try:
         async with db.reading() as tx:
@@ -50,11 +63,12 @@ async def readiness(db: Database, *, pulse: Pulse, expected: Expected, quiet_aft
             standings = await positions.standings(tx)
             open_gaps = await gaps.list_gaps(tx, only_open=True)
             usages = await allowance.read(tx)
+            accounts = await portal_account.every(tx)
             events = await allowance.counted(tx)
     except SyncError as error:
         return {"ready": False, "reasons": [str(error)]}
     for lane, gate in lanes.items():
-        if not gate.is_open:
+        if not gate.is_open and not gate.rests:
             reasons.append(f"the way to {lane} is {gate.state}: {gate.reason or 'no reason given'}")
     parts = {name: _as_mapping(part) for name, part in pulse().items()}
     heard_at = parts.get("stream", {}).get("last_heard_at")
@@ -66,6 +80,7 @@ async def readiness(db: Database, *, pulse: Pulse, expected: Expected, quiet_aft
     return {
         "ready": not reasons,
         "reasons": reasons,
+        "rests": {str(lane): gate.reason for lane, gate in lanes.items() if gate.rests},
         "entries": {str(state): number for state, number in counts.items()},
         "oldest_open_seconds": round(age, 1),
         **doubts,
@@ -74,7 +89,8 @@ async def readiness(db: Database, *, pulse: Pulse, expected: Expected, quiet_aft
             {"channel": one.channel, **asdict(alarm)}
             for one in standings
             for alarm in alarms(one, [gap for gap in open_gaps if gap.channel == one.channel], expected)
-        ],
+        ]
+        + [{"channel": None, **asdict(alarm)} for alarm in expiry.alarms(accounts, password_days)],
         "limits": {
             usage.limit: {"used": usage.used, "allowed": usage.allowed, "tight": usage.is_tight}
             for usage in usages.values()

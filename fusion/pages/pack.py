@@ -234,6 +234,11 @@ class Pack(Data):
             raise ValueError(f"a chart cannot be told apart without {', '.join(sorted(missing_fields))}")
         return self
 
+    @property
+    def password_days(self) -> int | None:
+        """How long a password is good; None if for ever, or if nothing is known of it."""
+        return self.password.days if self.password else None
+
     def entry(self, field: patient.Field) -> Entry | None:
         """How that field is entered; None if this portal has no such field."""
         return self.sections[field.section].fields.get(field)

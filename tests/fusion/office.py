@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from fusion.approval import USUAL, Approval, approve
-from fusion.backfill import Backfill, Found, Pace, Place, look
+from fusion.backfill import Backfill, Found, Place, look
 from fusion.backfill_list import Draft, Line, Verdict
 from fusion.drain import DrainReport, drain
 from fusion.mapping import load_mapping
+from fusion.pace import Pace
 from fusion.patient import Edit, Hit, Identity, Patient, Shown
 from fusion.portal import AboutToSave
 from fusion.standin.sandbox import Sandbox, sandbox

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fusion.backfill import Pace
 from fusion.backfill_list import Draft, Verdict
+from fusion.pace import Pace
 from fusion.reading import OnlyLooking, number_field
 from listener import schema
 from listener.database import Database
