@@ -45,8 +45,9 @@ package: .make/node/ready ## sfdx/ as zips for deployment tools other than sf, i
 	@cd build/contact && python3 -m zipfile -c ../fusion-sync-contact.zip .
 	@ls build/*.zip
 
-bench: .make/bench ## the outbox beside other queues, four minutes; ARGS="--quick --json"
+bench: .make/bench ## the outbox beside other queues, four minutes, and what telling Salesforce costs; ARGS="--quick --json"
 	@$(VENV)/fusion-sync bench outbox $(ARGS)
+	@$(VENV)/fusion-sync bench writeback $(ARGS)
 
 clean: ## remove .venv, stamps and caches; no database, no .env
 	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -45,6 +45,15 @@ def portal(
     _tell(benchmarks("portal", ()), "A visit to the portal", quick=quick, json=json)
 
 
+@app.command()
+def writeback(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer patients one by one.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
+) -> None:
+    """API calls for 1,000 finished patients, and how soon one that is alone is told, against the stand-in org."""
+    _tell(benchmarks("writeback", ()), "Telling Salesforce", quick=quick, json=json)
+
+
 def benchmarks(name: str, needed: Sequence[str], root: Path = _ROOT) -> Any:
     """That benchmark of the checkout at `root`. Raises `SetupError` if there is none, or nothing to compare with."""
     if not (root / "tests" / "bench" / f"{name}.py").is_file():
