@@ -160,9 +160,18 @@ _OPEN = """
 
 
 @asynccontextmanager
-async def stage(url: str, folder: Path, **knobs: Any) -> AsyncIterator[Stage]:
-    """Both stand-ins on free ports, over the migrated database at `url`. Processes that are left are killed."""
-    org = StandInOrg(private_key=private_key(), poll_seconds=2.0, session_seconds=8.0, ledger=folder / "org.jsonl")
+async def stage(url: str, folder: Path, *, carries_client: bool = False, **knobs: Any) -> AsyncIterator[Stage]:
+    """Both stand-ins on free ports, over the migrated database at `url`. Processes that are left are killed.
+
+    `carries_client`: whether the org tells of a write through collections which client it was.
+    """
+    org = StandInOrg(
+        private_key=private_key(),
+        poll_seconds=2.0,
+        session_seconds=8.0,
+        ledger=folder / "org.jsonl",
+        collections_carry_client=carries_client,
+    )
     portal = StandInPortal(users=USERS, ledger_path=folder / "portal.jsonl", idle_lock=timedelta(hours=1))
     await org.start()
     await portal.start()
