@@ -54,4 +54,5 @@ def settings_for(org: StandInOrg, **more: Any) -> SalesforceSettings:
 
 def patient(**more: Any) -> dict[str, Any]:
     """A new intake that is ready."""
-    return {"First_Name__c": FIRST, "Last_Name__c": LAST, "SSN__c": SSN, "Ready_for_Fusion__c": True} | more
+    born = {"Date_of_Birth__c": "2019-05-01"}  # without it, a record cannot be ready
+    return {"First_Name__c": FIRST, "Last_Name__c": LAST, "SSN__c": SSN, "Ready_for_Fusion__c": True} | born | more

@@ -64,10 +64,10 @@ def story(*, patients: int, seed: int) -> Story:
     )
     cases.append(
         Case(
-            title="without a birth date",
-            intake=next(child).but(Date_of_Birth__c=None),
+            title="a site that the portal lacks",
+            intake=next(child).but(Location__c="South Clinic"),
             creates=0,
-            code="missing_field",
+            code="unknown_option",
         )
     )
     cases.append(Case(title="two edits in one second", intake=next(child), saves=1, act=_edit_twice))

@@ -4,8 +4,9 @@ Nobody can point a test at a clinic's org, so this package copies what Salesforc
 API, CometD and Change Data Capture. Where the documentation is silent the stricter reading is taken, and the place says
 so. Production code never imports it; `fusion-sync demo`, `fusion-sync sandbox` and the tests do.
 
-Reading order: objects, store (what the org holds), events (what it tells), rest, oauth, cometd (how it is asked),
-control (how a test pulls its levers), server (all of it, started and stopped).
+Reading order: metadata (what is deployed), store and transaction (what the org holds, and how it is changed), access
+(who may), events (what it tells), rest, deploys, oauth, cometd (how it is asked), control (the levers of a test),
+founding and server (all of it, started and stopped).
 """
 
 from listener.standin.server import StandInOrg

@@ -11,15 +11,20 @@ from email.utils import format_datetime
 from aiohttp import web
 
 from listener.standin import problems
+from listener.standin.access import Access
 from listener.standin.allowance import Allowance
 from listener.standin.ledger import Ledger
 from listener.standin.problems import ApiError
 from listener.standin.schema import Row, Sobject
 from listener.standin.store import Store
 from listener.standin.tokens import Session, Tokens, bearer
-from listener.standin.values import rest_form
+from listener.standin.transaction import Transaction
+from listener.standin.values import record_body, rest_form
 
 OLDEST, NEWEST = 31, 68
+#: A client that keeps the slash at the end of its instance URL asks for `//services`: the org does not mind, and `sf`
+#: log-ins by access token do.
+SERVICES = "/{slashes:/*}services"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +73,9 @@ Endpoint = Callable[[Call], Awaitable[web.StreamResponse]]
 class Api:
     """Authentication, the day's allowance, error bodies and the ledger, around every endpoint."""
 
-    def __init__(self, *, store: Store, tokens: Tokens, allowance: Allowance, ledger: Ledger) -> None:
+    def __init__(self, *, store: Store, access: Access, tokens: Tokens, allowance: Allowance, ledger: Ledger) -> None:
         self.store = store
+        self.access = access
         self._tokens = tokens
         self._allowance = allowance
         self._ledger = ledger
@@ -86,7 +92,7 @@ class Api:
             response.headers["Date"] = format_datetime(self.store.now(), usegmt=True)
             return response
 
-        return web.route(method, rf"/services/data/v{{version:\d+\.0}}{path}{{slash:/?}}", handler)
+        return web.route(method, rf"{SERVICES}/data/v{{version:\d+\.0}}{path}{{slash:/?}}", handler)
 
     def missing(self) -> web.RouteDef:
         """Whatever else is asked below a version: NOT_FOUND, but only to those who are logged in."""
@@ -106,12 +112,21 @@ class Api:
         self._allowance.spend_call()
         return Call(request=request, session=session, version=version)
 
-    def sobject(self, name: str) -> Sobject:
-        """The object of a path. REST says NOT_FOUND where SOQL says INVALID_TYPE."""
-        sobject = self.store.schema.find(name)
+    def sobject(self, call: Call, name: str) -> Sobject:
+        """The object of a path, as the caller sees it. REST says NOT_FOUND where SOQL says INVALID_TYPE."""
+        sobject = self.access.sobject(call.session.person, name)
         if sobject is None:
             raise problems.not_found()
         return sobject
+
+    def begin(self, call: Call, *, with_client: bool = True) -> Transaction:
+        """A transaction in the caller's name."""
+        return self.access.begin(call.session.person, call.origin(with_client=with_client))
+
+    def body(self, call: Call, sobject: Sobject, row: Row, names: list[str] | None) -> dict[str, object]:
+        """A record as the caller may read it: the asked fields, all that they see when *names* is None."""
+        clear = self.access.views_encrypted(call.session.person)
+        return record_body(sobject, row, names, version=call.version, clear=clear)
 
     def note_write(
         self,

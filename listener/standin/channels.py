@@ -40,16 +40,6 @@ class Channel:
     members: Mapping[str, Member] = field(default_factory=dict)
 
 
-FUSION_SYNC = Channel(
-    name="/data/FusionSync__chn",
-    members={
-        "Patient__c": Member(
-            filter="(Ready_for_Fusion__c = true)", enriched=("Fusion_Web_Id__c", "Fusion_Sync_Status__c")
-        )
-    },
-)
-
-
 def channels_of(schema: Schema, custom: Iterable[Channel]) -> dict[str, Channel]:
     """Every channel of the org by name: the standard ones of its tracked objects, and the custom ones."""
     tracked = [o for o in schema.objects.values() if o.tracked]

@@ -8,6 +8,7 @@ through them has no client in its changeOrigin unless `collections_carry_client`
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 from aiohttp import web
@@ -17,8 +18,8 @@ from listener.standin.api import Api, Call
 from listener.standin.problems import ApiError
 from listener.standin.rest import field_of
 from listener.standin.schema import Row, Sobject
-from listener.standin.store import Transaction, record_id_of
-from listener.standin.values import record_body
+from listener.standin.store import record_id_of
+from listener.standin.transaction import Transaction
 
 MOST_RECORDS, MOST_CHUNKS, MOST_RETRIEVED = 200, 10, 2000
 
@@ -64,9 +65,8 @@ class Composite:
         chunks = [name for name, _ in groupby(str(_type_of(r)) for r in records)]
         if len(chunks) > MOST_CHUNKS:
             raise ApiError("LIMIT_EXCEEDED", f"Cannot have more than {MOST_CHUNKS} chunks in a single operation")
-        origin = call.origin(with_client=self.collections_carry_client)
-        change = self._store.begin(call.session.person.id, origin)
-        outcomes = [self._one(change, operation, record) for record in records]
+        change = self._api.begin(call, with_client=self.collections_carry_client)
+        outcomes = [self._one(call, change, operation, record) for record in records]
         refused = any(isinstance(o, ApiError) for o in outcomes)
         if refused and all_or_none:
             rolled_back = ApiError(
@@ -91,14 +91,14 @@ class Composite:
             change.commit()
         return web.json_response([_save_result(outcome) for outcome in outcomes])
 
-    def _one(self, change: Transaction, operation: str, record: Mapping[str, object]) -> str | ApiError:
+    def _one(self, call: Call, change: Transaction, operation: str, record: Mapping[str, object]) -> str | ApiError:
         """The record's id, or why it was refused."""
         values = {k: v for k, v in record.items() if k.lower() not in {"attributes", "id"}}
         given_id = record.get("id") or record.get("Id")
         try:
             if operation == "create":
-                return change.create(self._type(record), values)
-            sobject = self._type(record) if operation == "update" else self._by_id(given_id)
+                return change.create(self._type(call, record), values)
+            sobject = self._type(call, record) if operation == "update" else self._by_id(call, given_id)
             record_id = _given_id(sobject, given_id)
             if operation == "update":
                 change.update(sobject, record_id, values)
@@ -114,22 +114,23 @@ class Composite:
         sobject = self._store.schema.of_id(outcome)
         return self._store.peek(sobject, outcome) if sobject else None
 
-    def _type(self, record: Mapping[str, object]) -> Sobject:
+    def _type(self, call: Call, record: Mapping[str, object]) -> Sobject:
         name = _type_of(record)
-        sobject = self._store.schema.find(name) if name else None
+        sobject = self._api.access.sobject(call.session.person, name) if name else None
         if sobject is None:
             raise problems.unknown_object(str(name))
         return sobject
 
-    def _by_id(self, text: object) -> Sobject:
-        sobject = self._store.schema.of_id(str(text))
+    def _by_id(self, call: Call, text: object) -> Sobject:
+        full = self._store.schema.of_id(str(text))
+        sobject = self._api.access.sobject(call.session.person, full.name) if full else None
         if sobject is None:
             raise problems.malformed_id("Record", str(text))
         return sobject
 
     async def retrieve(self, call: Call) -> web.Response:
         """Records by id, in the order asked; null for one that is not there. GET with parameters or POST a body."""
-        sobject = self._api.sobject(call.part("sobject"))
+        sobject = self._api.sobject(call, call.part("sobject"))
         if call.request.method == "GET":
             ids: object = call.request.query.get("ids", "").split(",")
             names: object = call.request.query.get("fields", "").split(",")
@@ -141,30 +142,28 @@ class Composite:
         if len(ids) > MOST_RETRIEVED:
             raise ApiError("EXCEEDED_ID_LIMIT", f"cannot retrieve more than {MOST_RETRIEVED} records in this call")
         selected = [field_of(sobject, str(name).strip()).name for name in names]
-        clear = call.session.person.view_encrypted
+        sees = partial(self._api.access.sees, call.session.person, sobject)
         found: list[dict[str, object] | None] = []
         for text in ids:
             row = self._store.peek(sobject, record_id_of(sobject, text))
-            there = row is not None and not row["IsDeleted"]
-            found.append(
-                record_body(sobject, row, selected, version=call.version, clear=clear) if row and there else None
-            )
+            there = row is not None and not row["IsDeleted"] and sees(row)
+            found.append(self._api.body(call, sobject, row, selected) if row and there else None)
         self._api.note_read(call, object_name=sobject.name, rows=len([row for row in found if row]))
         return web.json_response(found)
 
     async def tree(self, call: Call) -> web.Response:
         """Creates the records of a data plan, all or none; each is known by its `referenceId`."""
-        sobject, body = self._api.sobject(call.part("sobject")), await call.json_object()
+        sobject, body = self._api.sobject(call, call.part("sobject")), await call.json_object()
         records = _records(body)
         if len(records) > MOST_RECORDS:
             raise ApiError("EXCEEDED_ID_LIMIT", f"cannot submit more than {MOST_RECORDS} records into this call")
-        change = self._store.begin(call.session.person.id, call.origin())
+        change = self._api.begin(call)
         results, errors = [], []
         outcomes: list[str | ApiError] = []
         for record in records:
             attributes = record.get("attributes")
             reference = str(attributes.get("referenceId")) if isinstance(attributes, dict) else ""
-            outcome = self._one(change, "create", {**record, "attributes": {"type": sobject.name}})
+            outcome = self._one(call, change, "create", {**record, "attributes": {"type": sobject.name}})
             outcomes.append(outcome)
             if isinstance(outcome, ApiError):
                 errors.append({"referenceId": reference, "errors": [outcome.save_error()]})

@@ -13,8 +13,11 @@ from typing import Any
 from aiohttp import web
 
 from listener.standin import problems
+from listener.standin.access import Access
 from listener.standin.allowance import Allowance
+from listener.standin.channels import Channel
 from listener.standin.cometd import CometD
+from listener.standin.deploys import Deploys, Result
 from listener.standin.events import EventBus
 from listener.standin.faults import CONTROL, Fault, Faults
 from listener.standin.ledger import Ledger
@@ -23,8 +26,10 @@ from listener.standin.people import Person
 from listener.standin.problems import ApiError
 from listener.standin.rest_query import Queries
 from listener.standin.schema import Sobject
+from listener.standin.standard import ASSIGNMENT, PERMISSION_SET
 from listener.standin.store import Store, record_id_of
 from listener.standin.tokens import Tokens
+from listener.standin.transaction import Transaction
 from listener.standin.values import record_body
 
 # What the guide's own samples show for a save in Lightning Experience.
@@ -39,6 +44,8 @@ class Control:
         self,
         *,
         store: Store,
+        access: Access,
+        deploys: Deploys,
         bus: EventBus,
         cometd: CometD,
         tokens: Tokens,
@@ -48,12 +55,14 @@ class Control:
         faults: Faults,
         ledger: Ledger,
         people: Mapping[str, Person],
-        channels: Sequence[str],
+        channels: Mapping[str, Channel],
     ) -> None:
         self.allowance = allowance
         self.faults = faults
         self.ledger = ledger
         self._store = store
+        self._access = access
+        self._deploys = deploys
         self._bus = bus
         self._cometd = cometd
         self._tokens = tokens
@@ -62,13 +71,20 @@ class Control:
         self._people = people
         self._channels = channels
 
-    def save(self, *changes: Change, by: str = "intake", origin: str | None = LIGHTNING) -> list[str]:
+    def save(
+        self, *changes: Change, by: str = "intake", origin: str | None = LIGHTNING, automation: bool = True
+    ) -> list[str]:
         """Saves changes in one transaction as the person whose short name is *by*; the ids, in order.
+
+        Flows and validation rules run, unless *automation* is off: as for what was there before they were deployed.
+        Rights and sharing do not count here: a lever may do what nobody in the org may.
 
         A change is `{"op": "create", "object": ..., "values": {...}}` or `{"op": "update" | "delete" | "undelete" |
         "purge", "id": ..., "values": {...}}`. Raises ApiError, with nothing saved, when one is refused.
         """
-        transaction = self._store.begin(self._people[by].id, origin)
+        person = self._people[by]
+        permissions = self._access.custom_permissions(person)
+        transaction = Transaction(self._store, person.id, origin, permissions=permissions, automation=automation)
         ids = []
         for change in changes:
             if change.get("op", "create") == "create":
@@ -88,16 +104,26 @@ class Control:
                 case other:
                     raise ApiError("INVALID_OPERATION", f"no such op: {other}")
             ids.append(record_id)
-        self.ledger.record("save", user=self._people[by].username, ids=ids, changes=[dict(c) for c in changes])
+        self.ledger.record("save", user=person.username, ids=ids, changes=[dict(c) for c in changes])
         transaction.commit()
         return ids
 
-    def create(self, values: Mapping[str, object], *, by: str = "intake", object_name: str = "Patient__c") -> str:
+    def create(
+        self,
+        values: Mapping[str, object],
+        *,
+        by: str = "intake",
+        object_name: str = "Patient__c",
+        automation: bool = True,
+    ) -> str:
         """The id of one new record."""
-        return self.save({"op": "create", "object": object_name, "values": values}, by=by)[0]
+        change = {"op": "create", "object": object_name, "values": values}
+        return self.save(change, by=by, automation=automation)[0]
 
-    def update(self, record_id: str, values: Mapping[str, object], *, by: str = "intake") -> None:
-        self.save({"op": "update", "id": record_id, "values": values}, by=by)
+    def update(
+        self, record_id: str, values: Mapping[str, object], *, by: str = "intake", automation: bool = True
+    ) -> None:
+        self.save({"op": "update", "id": record_id, "values": values}, by=by, automation=automation)
 
     def delete(self, record_id: str, *, by: str = "intake") -> None:
         self.save({"op": "delete", "id": record_id}, by=by)
@@ -113,6 +139,22 @@ class Control:
         sobject = self._object_of(record_id)
         row = self._store.get(sobject, record_id_of(sobject, record_id))
         return record_body(sobject, row, None, version="66.0", clear=True)
+
+    def deploy(self, zipped: bytes, *, check_only: bool = False) -> Result:
+        """Deploys metadata as the administrator; the DeployResult, with its details."""
+        deploy_id = self._deploys.start(zipped, self._people["admin"], check_only=check_only)
+        return self._deploys.result(deploy_id, details=True)
+
+    def assign(self, person: str, *permission_sets: str) -> None:
+        """Gives permission sets to a person, and whatever they had is taken away."""
+        user_id = self._people[person].id
+        transaction = Transaction(self._store, self._people["admin"].id, None)
+        for row in [row for row in self._store.rows(ASSIGNMENT) if row["AssigneeId"] == user_id]:
+            transaction.delete(ASSIGNMENT, str(row["Id"]))
+        ids = {row["Name"]: row["Id"] for row in self._store.rows(PERMISSION_SET)}
+        for name in permission_sets:
+            transaction.create(ASSIGNMENT, {"AssigneeId": user_id, "PermissionSetId": ids[name]})
+        transaction.commit()
 
     def expire_tokens(self) -> None:
         """Revokes every access token: 401 in REST, `401::Authentication invalid` on every stream."""
@@ -141,12 +183,12 @@ class Control:
 
     def publish(self, payload: object, channels: Sequence[str] | None = None) -> int:
         """Sends a payload as it is, malformed or not, on the given channels (all of the org). The replay id it got."""
-        return self._bus.publish_raw(payload, channels or self._channels)
+        return self._bus.publish_raw(payload, channels or tuple(self._channels))
 
     def publish_gap(self, kind: str, ids: Sequence[str] = (), *, by: str = "intake") -> int:
         """Tells of changes the bus could not follow: GAP_UPDATE and its like with record ids, GAP_OVERFLOW without."""
         sobject = self._object_of(ids[0]) if ids else self._object("Patient__c")
-        return self._bus.publish_gap(kind, sobject, ids, self._people[by].id, self._channels)
+        return self._bus.publish_gap(kind, sobject, ids, self._people[by].id, tuple(self._channels))
 
     def auto_approve(self, person: str | None) -> None:
         """Lets the authorize page say Allow by itself as that person (None: shows its form again)."""
@@ -178,9 +220,8 @@ class Control:
         """The same levers over HTTP: JSON in, JSON out."""
 
         async def save(body: dict[str, Any]) -> Any:
-            return {
-                "ids": self.save(*body["changes"], by=body.get("as", "intake"), origin=body.get("origin", LIGHTNING))
-            }
+            how = {"by": body.get("as", "intake"), "origin": body.get("origin", LIGHTNING)}
+            return {"ids": self.save(*body["changes"], **how, automation=body.get("automation", True))}
 
         async def records(body: dict[str, Any]) -> Any:
             return self.records(body.get("object", "Patient__c"), deleted=body.get("deleted") in {"true", True})
@@ -237,6 +278,10 @@ class Control:
             self.auto_approve(body.get("as"))
             return self.stats()
 
+        async def assign(body: dict[str, Any]) -> Any:
+            self.assign(body["to"], *body["permission_sets"])
+            return self.stats()
+
         async def stats(body: dict[str, Any]) -> Any:
             return self.stats()
 
@@ -257,6 +302,7 @@ class Control:
             _lever("POST", "publish", publish),
             _lever("POST", "publish-gap", publish_gap),
             _lever("POST", "auto-approve", authorize),
+            _lever("POST", "assign", assign),
             _lever("GET", "stats", stats),
         ]
 

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from random import Random
 
+from listener.standin.access import Access
 from listener.standin.channels import HEADER, Channel
 from listener.standin.delta import delta
 from listener.standin.ledger import Ledger
@@ -55,9 +56,12 @@ class UnknownReplayId(Exception):
 class EventBus:
     """Stored events in commit order. `on_event` is called once an event, after it is stored."""
 
-    def __init__(self, store: Store, ledger: Ledger, clock: Callable[[], datetime], random: Random) -> None:
+    def __init__(
+        self, store: Store, access: Access, ledger: Ledger, clock: Callable[[], datetime], random: Random
+    ) -> None:
         self.on_event: list[Callable[[Event], None]] = []
         self._store = store
+        self._access = access
         self._ledger = ledger
         self._clock = clock
         self._random = random
@@ -151,18 +155,20 @@ class EventBus:
         Without enrichment a merged event stays one message. With it each record gets a message of its own, all with the
         same replay id ("Event Enrichment Considerations: Duplicate Replay ID for Ungrouped Enriched Event Messages").
         """
-        if not person.view_all:  # "Required Permissions for Receiving Change Events": no error, just silence
-            return []
+        # "Required Permissions for Change Event Subscribers": without View All no error, just silence.
         if event.raw_channels:
-            if channel.name not in event.raw_channels:
+            if channel.name not in event.raw_channels or not self._access.hears_anything(person):
                 return []
             return [{"schema": "raw", "payload": event.raw, "event": {"replayId": event.replay_id}}]
         if event.sobject is None or event.sobject.name not in channel.members:
             return []
+        seen = self._access.sobject(person, event.sobject.name)
+        if seen is None or not self._access.hears(person, event.sobject):
+            return []
         member = channel.members[event.sobject.name]
         if not member.extra_fields:  # a filter on header fields alone looks at the event, whatever its records
             kept = member.condition is None or self._passes(event, member.condition, {})
-            return [self._message(event, event.records, {}, person, version)] if kept else []
+            return [self._message(event, event.records, {}, seen, person, version)] if kept else []
         found = []
         for record_id, row in event.records:
             latest = {**(self._store.peek(event.sobject, record_id) or row), **{n: row.get(n) for n in event.names}}
@@ -170,7 +176,7 @@ class EventBus:
                 continue
             extra = {n: latest.get(n) for n in member.extra_fields if n not in event.names}
             on_top = extra if event.kind in {Kind.UPDATE, Kind.DELETE} else {}
-            found.append(self._message(event, ((record_id, row),), on_top, person, version))
+            found.append(self._message(event, ((record_id, row),), on_top, seen, person, version))
         return found
 
     def _passes(self, event: Event, condition: Condition, latest: Row) -> bool:
@@ -191,28 +197,39 @@ class EventBus:
         return compiled(condition, field, self._clock().date())(value)
 
     def _message(
-        self, event: Event, records: tuple[tuple[str, Row], ...], extra: Row, person: Person, version: float
+        self,
+        event: Event,
+        records: tuple[tuple[str, Row], ...],
+        extra: Row,
+        sobject: Sobject,
+        person: Person,
+        version: float,
     ) -> dict[str, object]:
-        sobject = event.sobject
-        assert sobject is not None  # noqa: S101  only events of an object are rendered
+        """One message about *sobject* as *person* sees it: "If a subscribed user has no access to a field, the field
+        isn't included in the change event message" ("Field-Level Security"); read here as: nor is its name."""
         row = records[0][1]
+        names = [n for n in event.names if n in sobject.fields]
         header = {**event.header, "recordIds": [record_id for record_id, _ in records]}
         if event.kind is Kind.UPDATE and version >= CHANGED_FIELDS_SINCE:
-            header["changedFields"] = [_dotted(sobject.fields[n]) for n in event.names]
+            header["changedFields"] = [_dotted(sobject.fields[n]) for n in names]
         body: dict[str, object] = {"ChangeEventHeader": header}
-        clear = person.view_encrypted
-        for name in event.names:
+        clear = self._access.views_encrypted(person)
+        for name in names:
             f = sobject.fields[name]
-            value = event_form(shown(sobject, f, row, clear=clear))
+            value = event_form(shown(f, row, clear=clear))
             diff = (event.deltas or {}).get(name)
             if event.kind is Kind.UPDATE or value is not None:
                 _put(body, f, {"diff": diff} if diff else value)
-        for name in extra:
+        for name in (n for n in extra if n in sobject.fields):
             f = sobject.fields[name]
-            value = event_form(shown(sobject, f, extra, clear=clear))
+            value = event_form(shown(f, extra, clear=clear))
             if value is not None:  # empty enriched fields are left out for CometD
                 _put(body, f, value)
-        return {"schema": schema_id(sobject), "payload": body, "event": {"replayId": event.replay_id}}
+        return {
+            "schema": schema_id(self._store.schema.objects[sobject.name]),
+            "payload": body,
+            "event": {"replayId": event.replay_id},
+        }
 
     def _next_id(self) -> int:
         # "Replay IDs aren't guaranteed to be contiguous": here they never are.

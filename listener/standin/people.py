@@ -10,13 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A user of the org. Without `view_encrypted` the SSN is masked; without `view_all` no change event arrives."""
+    """A user of the org: a system administrator, or somebody with no more than their permission sets give."""
 
     id: str
     username: str
     name: str
-    view_encrypted: bool
-    view_all: bool
+    administrator: bool = False
 
 
 class Flow(StrEnum):

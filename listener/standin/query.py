@@ -9,18 +9,17 @@ from typing import Any
 from listener.standin import problems
 from listener.standin.ids import as_18
 from listener.standin.problems import ApiError
-from listener.standin.schema import Field, FieldType, Row, Schema, Sobject, Value
+from listener.standin.schema import Field, FieldType, Row, Sobject, Value
 from listener.standin.soql import AllOf, AnyOf, Comparison, Condition, DateLiteral, Literal, Not, Query, fields_in
-from listener.standin.store import Store
 from listener.standin.values import computed
 
 IDS = {FieldType.ID, FieldType.REFERENCE}
 ValueOf = Callable[[Field], Value]
 
 
-def checked(schema: Schema, query: Query) -> tuple[Sobject, list[str]]:
-    """The object and the selected fields by their own spelling. INVALID_TYPE or INVALID_FIELD otherwise."""
-    sobject = schema.find(query.object_name)
+def checked(find: Callable[[str], Sobject | None], query: Query) -> tuple[Sobject, list[str]]:
+    """The object and the selected fields by their own spelling. INVALID_TYPE, INVALID_FIELD for what *find* lacks."""
+    sobject = find(query.object_name)
     if sobject is None:
         raise problems.unknown_object(query.object_name)
     selected = [_field(sobject, name).name for name in query.fields]
@@ -36,27 +35,26 @@ def checked(schema: Schema, query: Query) -> tuple[Sobject, list[str]]:
     return sobject, selected
 
 
-def run(store: Store, sobject: Sobject, query: Query, *, deleted: bool) -> list[Row]:
-    """The matching rows, ordered and cut. *deleted* is queryAll: the recycle bin counts too."""
-    rows: Iterable[Row] = store.rows(sobject, deleted=deleted)
+def run(rows: Iterable[Row], sobject: Sobject, query: Query, today: date) -> list[Row]:
+    """Those of *rows* that match, ordered and cut."""
     if query.where is not None:
-        holds = compiled(query.where, lambda name: _field(sobject, name), store.now().astimezone(UTC).date())
-        rows = (row for row in rows if holds(partial(_value, sobject, row)))
+        holds = compiled(query.where, lambda name: _field(sobject, name), today)
+        rows = (row for row in rows if holds(partial(_value, row)))
     found = list(rows)
     for order in reversed(query.order):  # stable sorts, the least significant first
         f = _field(sobject, order.field)
-        found = _ordered(found, sobject, f, descending=order.descending, nulls_last=order.nulls_last)
+        found = _ordered(found, f, descending=order.descending, nulls_last=order.nulls_last)
     return found[query.offset :][: query.limit]
 
 
-def _value(sobject: Sobject, row: Row, f: Field) -> Value:
-    return computed(sobject, f, row)
+def _value(row: Row, f: Field) -> Value:
+    return computed(f, row)
 
 
-def _ordered(rows: list[Row], sobject: Sobject, f: Field, *, descending: bool, nulls_last: bool) -> list[Row]:
-    full = [row for row in rows if computed(sobject, f, row) is not None]
-    empty = [row for row in rows if computed(sobject, f, row) is None]
-    full.sort(key=lambda row: _comparable(f, computed(sobject, f, row)), reverse=descending)
+def _ordered(rows: list[Row], f: Field, *, descending: bool, nulls_last: bool) -> list[Row]:
+    full = [row for row in rows if computed(f, row) is not None]
+    empty = [row for row in rows if computed(f, row) is None]
+    full.sort(key=lambda row: _comparable(f, computed(f, row)), reverse=descending)
     return full + empty if nulls_last else empty + full
 
 

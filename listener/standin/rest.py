@@ -11,11 +11,11 @@ from aiohttp import web
 
 from listener.standin import problems
 from listener.standin.allowance import Allowance
-from listener.standin.api import NEWEST, OLDEST, Api, Call
+from listener.standin.api import NEWEST, OLDEST, SERVICES, Api, Call
 from listener.standin.problems import ApiError
 from listener.standin.schema import Field, Row, Sobject, describe
 from listener.standin.store import record_id_of
-from listener.standin.values import record_body, rest_form
+from listener.standin.values import rest_form
 
 RELEASES = {66: "Spring '26", 67: "Summer '26", 68: "Winter '27"}
 REPLICATION_WINDOW = timedelta(days=30)
@@ -34,8 +34,7 @@ class Rest:
         rows = r"/sobjects/{sobject}/{record}"
         by_key = r"/sobjects/{sobject}/{key}/{value:[^/]+}"
         return [
-            web.get("/services/data", self.versions),
-            web.get("/services/data/", self.versions),
+            web.get(f"{SERVICES}/data{{slash:/?}}", self.versions),
             route("GET", "", self.resources),
             route("GET", "/limits", self.limits),
             route("GET", "/sobjects", self.objects),
@@ -70,37 +69,40 @@ class Rest:
         return web.json_response(self._allowance.body())
 
     async def objects(self, call: Call) -> web.Response:
-        brief = [{k: v for k, v in describe(o).items() if k != "fields"} for o in self._store.schema.objects.values()]
+        names = self._store.schema.objects
+        seen = [o for o in (self._api.access.sobject(call.session.person, name) for name in names) if o is not None]
+        brief = [{k: v for k, v in describe(o).items() if k != "fields"} for o in seen]
         return web.json_response({"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": brief})
 
     async def describe(self, call: Call) -> web.Response:
-        return web.json_response(describe(self._api.sobject(call.part("sobject"))))
+        return web.json_response(describe(self._api.sobject(call, call.part("sobject"))))
 
     async def create(self, call: Call) -> web.Response:
-        sobject, values = self._api.sobject(call.part("sobject")), await call.json_object()
+        sobject, values = self._api.sobject(call, call.part("sobject")), await call.json_object()
         record_id = self._save(call, "create", sobject, None, values)
         location = f"/services/data/v{call.version}/sobjects/{sobject.name}/{record_id}"
         body = {"id": record_id, "success": True, "errors": []}
         return web.json_response(body, status=201, headers={"Location": location})
 
     async def read(self, call: Call) -> web.Response:
-        sobject = self._api.sobject(call.part("sobject"))
-        return self._read(call, sobject, self._store.get(sobject, _row_id(sobject, call.part("record"))))
+        sobject = self._api.sobject(call, call.part("sobject"))
+        record_id = _row_id(sobject, call.part("record"))
+        return self._read(call, sobject, self._api.access.get(call.session.person, sobject, record_id))
 
     async def update(self, call: Call) -> web.Response:
-        sobject, values = self._api.sobject(call.part("sobject")), await call.json_object()
+        sobject, values = self._api.sobject(call, call.part("sobject")), await call.json_object()
         self._save(call, "update", sobject, _row_id(sobject, call.part("record")), values)
         return web.Response(status=204)
 
     async def delete(self, call: Call) -> web.Response:
-        sobject = self._api.sobject(call.part("sobject"))
+        sobject = self._api.sobject(call, call.part("sobject"))
         self._save(call, "delete", sobject, _row_id(sobject, call.part("record")), {})
         return web.Response(status=204)
 
     async def read_by_key(self, call: Call) -> web.Response:
         sobject, f = self._key(call)
         row = self._store.by_external_id(sobject, f, call.part("value"))
-        if row is None:
+        if row is None or not self._api.access.sees(call.session.person, sobject, row):
             raise problems.not_found()
         return self._read(call, sobject, row)
 
@@ -123,7 +125,7 @@ class Rest:
         self, call: Call, operation: str, sobject: Sobject, record_id: str | None, values: Mapping[str, object]
     ) -> str:
         before = self._store.peek(sobject, record_id) if record_id else None
-        change = self._store.begin(call.session.person.id, call.origin())
+        change = self._api.begin(call)
         status = {"create": 201}.get(operation, 204)
         try:
             if record_id is None:
@@ -165,11 +167,10 @@ class Rest:
         asked = call.request.query.get("fields")
         names = [field_of(sobject, name.strip()).name for name in asked.split(",")] if asked else None
         self._api.note_read(call, object_name=sobject.name, record_id=str(row["Id"]))
-        clear = call.session.person.view_encrypted
-        return web.json_response(record_body(sobject, row, names, version=call.version, clear=clear))
+        return web.json_response(self._api.body(call, sobject, row, names))
 
     def _key(self, call: Call) -> tuple[Sobject, Field]:
-        sobject = self._api.sobject(call.part("sobject"))
+        sobject = self._api.sobject(call, call.part("sobject"))
         f = sobject.find(call.part("key"))
         if f is None or not (f.external_id or f.name == "Id"):
             raise _no_such_key(call.part("key"))
@@ -178,7 +179,8 @@ class Rest:
     async def updated(self, call: Call) -> web.Response:
         """Ids saved in the window and not deleted, by SystemModstamp."""
         sobject, start, end = self._window(call)
-        ids = [row["Id"] for row in self._store.rows(sobject) if start <= _modstamp(row) < end]
+        rows = self._api.access.visible(call.session.person, sobject, self._store.rows(sobject))
+        ids = [row["Id"] for row in rows if start <= _modstamp(row) < end]
         return web.json_response({"ids": ids, "latestDateCovered": rest_form(end)})
 
     async def deleted(self, call: Call) -> web.Response:
@@ -194,7 +196,7 @@ class Rest:
         return web.json_response(body)
 
     def _window(self, call: Call) -> tuple[Sobject, datetime, datetime]:
-        sobject = self._api.sobject(call.part("sobject"))
+        sobject = self._api.sobject(call, call.part("sobject"))
         try:
             start, end = (datetime.fromisoformat(call.request.query[name]) for name in ("start", "end"))
             start, end = start.astimezone(UTC), end.astimezone(UTC)

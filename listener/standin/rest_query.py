@@ -15,7 +15,6 @@ from listener.standin.problems import ApiError
 from listener.standin.query import checked, run
 from listener.standin.schema import FieldType, Row, Sobject
 from listener.standin.soql import parse
-from listener.standin.values import record_body
 
 SMALLEST, LARGEST = 200, 2000
 MAX_OFFSET = 2000
@@ -56,11 +55,14 @@ class Queries:
         query = parse(text)
         if query.offset > MAX_OFFSET:
             raise ApiError("NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000")
-        sobject, selected = checked(self._api.store.schema, query)
+        person = call.session.person
+        sobject, selected = checked(lambda name: self._api.access.sobject(person, name), query)
         if call.request.query.get("columns") == "true":
             return web.json_response(_columns(sobject, selected))
         resource = call.part("resource")
-        rows = run(self._api.store, sobject, query, deleted=resource == "queryAll")
+        store = self._api.store
+        kept = self._api.access.visible(person, sobject, store.rows(sobject, deleted=resource == "queryAll"))
+        rows = run(kept, sobject, query, store.now().date())
         self._api.note_read(call, object_name=sobject.name, rows=len(rows))
         if not query.fields:
             return web.json_response({"totalSize": len(rows), "done": True, "records": []})
@@ -79,11 +81,7 @@ class Queries:
 
     def _page(self, call: Call, cursor: _Cursor, locator: str, start: int) -> web.Response:
         end = start + _batch_size(call.request.headers.get("Sforce-Query-Options", ""))
-        clear = call.session.person.view_encrypted
-        records = [
-            record_body(cursor.sobject, row, cursor.selected, version=call.version, clear=clear)
-            for row in cursor.rows[start:end]
-        ]
+        records = [self._api.body(call, cursor.sobject, row, cursor.selected) for row in cursor.rows[start:end]]
         body: dict[str, object] = {"totalSize": len(cursor.rows), "done": end >= len(cursor.rows)}
         if end < len(cursor.rows):
             self._cursors[locator] = cursor

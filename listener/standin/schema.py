@@ -1,10 +1,10 @@
 """Objects and fields as plain data: all the org knows about a record's shape.
 
-A value, not code: it can be written by hand (`objects.py`) or be built from a package's metadata XML. Names follow the
-describe call ("REST API Developer Guide: sObject Describe"), since that is where real clients read them.
+Standard objects are written by hand (`standard.py`), custom ones come of deployed metadata. Names follow the describe
+call ("REST API Developer Guide: sObject Describe"), since that is where real clients read them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -51,17 +51,21 @@ class Field:
     default: Value = None
     #: `PT-{000000}`: the org numbers new records itself.
     auto_number: str | None = None
-    #: A formula of the kind `First_Name__c & " " & Last_Name__c`; computed when read, never stored, never in an event.
-    formula: str | None = None
+    #: Computed from the record when read, never stored, never in an event.
+    formula: Callable[[Row], Value] | None = None
+    #: How encrypted text shows to those who may not read it: the character, and `ssn`, `lastFour` or `all`.
+    mask: tuple[str, str] = ("X", "all")
     #: (compound field, component), e.g. ("MailingAddress", "Street"): how a change event names a `MailingStreet`.
     compound: tuple[str, str] | None = None
     refers_to: tuple[str, ...] = ()
     system: bool = False
+    #: False in the view of a user whose field-level security lets them read it only.
+    editable: bool = True
 
     @property
     def writable(self) -> bool:
-        """False for what only the org sets: system fields, auto numbers, formulas."""
-        return not (self.system or self.auto_number or self.formula)
+        """False for what only the org sets (system fields, auto numbers, formulas) and for what the viewer may not."""
+        return self.editable and not (self.system or self.auto_number or self.formula)
 
     @property
     def long_text(self) -> bool:
@@ -79,8 +83,36 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a formula looks at: a record as it will be and as it was, who saves it, and when."""
+
+    row: Row
+    before: Row | None = None
+    now: datetime
+    permissions: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationRule:
+    """Refuses a record for which `condition` holds, with `message`, at the field or at the top of the page."""
+
+    name: str
+    condition: Callable[[Scope], bool]
+    message: str
+    field: str | None = None
+
+
+#: A before-save flow: the fields it sets, as plain values; {} when it does not start.
+BeforeSave = Callable[[Scope], Row]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sobject:
-    """One object: its fields by API name, the first three characters of its ids, and whether it emits change events."""
+    """One object: its fields by API name, the first three characters of its ids, and whether it emits change events.
+
+    `creatable`, `updatable`, `deletable` are what the org offers; in the view of a user, what that user may do.
+    `private`: records are seen by their owner alone, unless a permission or a sharing rule says otherwise.
+    """
 
     name: str
     label: str
@@ -88,7 +120,14 @@ class Sobject:
     key_prefix: str
     fields: Mapping[str, Field]
     tracked: bool = False
-    writable: bool = True
+    creatable: bool = True
+    updatable: bool = True
+    deletable: bool = True
+    private: bool = False
+    #: Fields that together are unique.
+    once: tuple[str, ...] = ()
+    rules: tuple[ValidationRule, ...] = ()
+    flows: tuple[BeforeSave, ...] = ()
     _by_lower: Mapping[str, Field] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -112,11 +151,22 @@ class Schema:
     """All objects of the org, found by name without regard to case."""
 
     def __init__(self, objects: Iterable[Sobject]) -> None:
-        self.objects = {sobject.name: sobject for sobject in objects}
-        self._by_lower = {name.lower(): sobject for name, sobject in self.objects.items()}
+        self.objects: dict[str, Sobject] = {}
+        self._by_lower: dict[str, Sobject] = {}
+        for sobject in objects:
+            self.put(sobject)
+
+    def put(self, sobject: Sobject) -> None:
+        """Adds an object, or gives one its new shape."""
+        self.objects[sobject.name] = sobject
+        self._by_lower[sobject.name.lower()] = sobject
 
     def find(self, name: str) -> Sobject | None:
         return self._by_lower.get(name.lower())
+
+    def of_event(self, entity: str) -> Sobject | None:
+        """`Patient__ChangeEvent` -> `Patient__c`."""
+        return next((o for o in self.objects.values() if o.event_entity == entity), None)
 
     def of_id(self, record_id: str) -> Sobject | None:
         return next((o for o in self.objects.values() if record_id.startswith(o.key_prefix)), None)
@@ -130,10 +180,10 @@ def describe(sobject: Sobject) -> dict[str, object]:
         "labelPlural": sobject.plural,
         "keyPrefix": sobject.key_prefix,
         "custom": sobject.name.endswith("__c"),
-        "createable": sobject.writable,
-        "updateable": sobject.writable,
-        "deletable": sobject.writable,
-        "undeletable": sobject.writable,
+        "createable": sobject.creatable,
+        "updateable": sobject.updatable,
+        "deletable": sobject.deletable,
+        "undeletable": sobject.deletable,
         "queryable": True,
         "retrieveable": True,
         "replicateable": True,

@@ -8,7 +8,7 @@ the socket itself is bound to 127.0.0.1 and to nothing else.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -17,21 +17,25 @@ from typing import Self
 
 from aiohttp import web
 
+from listener.standin import founding
+from listener.standin.access import Access
 from listener.standin.allowance import Allowance
 from listener.standin.api import Api
-from listener.standin.channels import FUSION_SYNC, Channel, channels_of
+from listener.standin.channels import Channel, channels_of
 from listener.standin.cometd import CometD
 from listener.standin.composite import Composite
 from listener.standin.control import Control
+from listener.standin.deploys import DeployRoutes, Deploys
 from listener.standin.events import EventBus
 from listener.standin.faults import Faults
 from listener.standin.ledger import Ledger
+from listener.standin.metadata.setup import Setup
 from listener.standin.oauth import OAuth
-from listener.standin.objects import clinic_schema
-from listener.standin.people import Client, Flow, Person, new_private_key, public_key_of
+from listener.standin.package import shipped
+from listener.standin.people import Client, Flow, new_private_key, public_key_of
 from listener.standin.rest import Rest
 from listener.standin.rest_query import Queries
-from listener.standin.schema import Schema
+from listener.standin.standard import standard_schema
 from listener.standin.store import Store
 from listener.standin.tokens import Credentials, Tokens
 
@@ -44,8 +48,11 @@ def utc_now() -> datetime:
 
 
 class StandInOrg:
-    """One org. `integration` logs in as the worker and listener, `intake` as the front desk that edits records.
+    """One org. `integration` logs in as the worker and listener, `intake` as the front desk that edits records, `admin`
+    as the system administrator.
 
+    `package` makes the zip of metadata that was deployed before anybody came, and whose permission sets they have; None
+    leaves the org as it was sold.
     Ledger lines go to the file `ledger` (None: memory only). Polls are held `poll_seconds`; a stream client is
     forgotten after `session_seconds` of silence; an unused token ends after `token_life`. The public half of
     `private_key` (a PEM; None makes one) is what both apps have on file. Replay ids follow from `seed`; `clock` gives
@@ -57,8 +64,7 @@ class StandInOrg:
         *,
         ledger: Path | None = None,
         port: int = 0,
-        schema: Schema | None = None,
-        channels: Sequence[Channel] = (FUSION_SYNC,),
+        package: Callable[[], bytes] | None = shipped,
         poll_seconds: float = 110.0,
         session_seconds: float = 40.0,
         token_life: timedelta = timedelta(hours=2),
@@ -70,13 +76,22 @@ class StandInOrg:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.ledger = Ledger(ledger, clock)
-        self.channel = channels[0].name if channels else "/data/ChangeEvents"
+        self.channel = "/data/FusionSync__chn"
         self._port = port
         self._runner: web.AppRunner | None = None
-        store = Store(schema or clinic_schema(), clock)
-        self.org_id = self._seed_organization(store)
-        people = {name: self._seed_person(store, name) for name in ("integration", "intake")}
+        schema = standard_schema()
+        store, setup = Store(schema, clock), Setup(schema, clock)
+        access = Access(setup, store)
+        channels: dict[str, Channel] = {}
+        self.org_id, people = founding.found(store)
         self.people = people
+
+        def come_into_force() -> None:
+            store.take_shape()
+            founding.show_setup(setup, store)
+            channels.update(channels_of(schema, setup.channels))
+
+        setup.on_deployed.append(come_into_force)
         key = private_key or new_private_key()
         clients = [
             Client(
@@ -91,13 +106,13 @@ class StandInOrg:
             )
             for name, person in people.items()
         ]
-        self.integration, self.intake = (
+        self.integration, self.intake, self.admin = (
             Credentials(client_id=c.id, client_secret=c.secret, username=people[name].username, private_key=key)
             for name, c in zip(people, clients, strict=True)
         )
         allowance, self.faults = Allowance(), Faults(self.ledger)
         tokens = Tokens(self.org_id, clock, token_life)
-        bus = EventBus(store, self.ledger, clock, Random(seed))  # noqa: S311  opaque, not secret
+        bus = EventBus(store, access, self.ledger, clock, Random(seed))  # noqa: S311  opaque, not secret
         oauth = OAuth(
             tokens=tokens,
             people=people.values(),
@@ -107,21 +122,23 @@ class StandInOrg:
             ledger=self.ledger,
             clock=clock,
         )
-        all_channels = channels_of(store.schema, channels)
         cometd = CometD(
             tokens=tokens,
             bus=bus,
-            channels=all_channels,
+            channels=channels,
             allowance=allowance,
             ledger=self.ledger,
             monotonic=time.monotonic,
             poll_seconds=poll_seconds,
             session_seconds=session_seconds,
         )
-        api = Api(store=store, tokens=tokens, allowance=allowance, ledger=self.ledger)
+        api = Api(store=store, access=access, tokens=tokens, allowance=allowance, ledger=self.ledger)
         queries = Queries(api)
+        deploys = Deploys(setup, self.ledger, clock)
         self.control = Control(
             store=store,
+            access=access,
+            deploys=deploys,
             bus=bus,
             cometd=cometd,
             tokens=tokens,
@@ -131,14 +148,18 @@ class StandInOrg:
             faults=self.faults,
             ledger=self.ledger,
             people=people,
-            channels=tuple(all_channels),
+            channels=channels,
         )
         self._cometd = cometd
+        if package is not None:
+            founding.deploy(setup, package())
+            founding.give_roles(store, people)
         self._routes = [
             *oauth.routes(),
             *queries.routes(),
             *Composite(api, collections_carry_client=collections_carry_client).routes(),
             *Rest(api, allowance).routes(),
+            *DeployRoutes(deploys, api, tokens).routes(),
             api.missing(),
             *cometd.routes(),
             *self.control.routes(),
@@ -181,23 +202,3 @@ class StandInOrg:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
-
-    @staticmethod
-    def _seed_organization(store: Store) -> str:
-        organization = store.schema.objects["Organization"]
-        values = {"Name": "Example Clinic", "InstanceName": "LOOP1", "OrganizationType": "Developer Edition"}
-        return store.seed(organization, values)
-
-    @staticmethod
-    def _seed_person(store: Store, name: str) -> Person:
-        username = f"{name}@clinic.example.com"
-        values = {"Username": username, "Email": username, "FirstName": "Clinic", "LastName": name.title()}
-        user_id = store.seed(store.schema.objects["User"], values | {"Name": f"Clinic {name.title()}"})
-        integration = name == "integration"
-        return Person(
-            id=user_id,
-            username=username,
-            name=f"Clinic {name.title()}",
-            view_encrypted=integration,
-            view_all=integration,
-        )

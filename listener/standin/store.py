@@ -1,8 +1,7 @@
-"""The records of the org, their recycle bin, and the transactions that change them.
+"""The records of the org, their recycle bin, and who is told when they change.
 
-A transaction stages its changes and shows them to nobody until `commit`, which stamps them with one time and hands the
-`Commit` to the listeners (the event bus). Time stamps are cut to the second, as the org's are: two saves within a
-second carry the same SystemModstamp.
+A transaction shows its changes to nobody until it hands them over as one `Commit`, which the listeners (the event bus)
+hear of. Time stamps are cut to the second, as the org's are: two saves within a second carry the same SystemModstamp.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,9 +12,7 @@ from itertools import count
 
 from listener.standin import problems
 from listener.standin.ids import as_18, mint
-from listener.standin.problems import ApiError
 from listener.standin.schema import Field, Row, Schema, Sobject, Value
-from listener.standin.values import accepted
 
 
 class Kind(StrEnum):
@@ -56,10 +53,22 @@ class Store:
         self.schema = schema
         self.on_commit: list[Callable[[Commit], None]] = []
         self._clock = clock
-        self._rows: dict[str, dict[str, Row]] = {name: {} for name in schema.objects}
-        self._ids = {name: mint(o.key_prefix) for name, o in schema.objects.items()}
-        self._numbers = {name: count(1) for name in schema.objects}
-        self._purged: dict[str, dict[str, datetime]] = {name: {} for name in schema.objects}
+        self._rows: dict[str, dict[str, Row]] = {}
+        self._ids: dict[str, Iterator[str]] = {}
+        self._numbers: dict[str, Iterator[int]] = {}
+        self._purged: dict[str, dict[str, datetime]] = {}
+        self.take_shape()
+
+    def take_shape(self) -> None:
+        """Makes room for what the schema has got: new objects, and new fields of the records that are there."""
+        for name, sobject in self.schema.objects.items():
+            if name not in self._rows:
+                self._rows[name], self._purged[name] = {}, {}
+                self._ids[name], self._numbers[name] = mint(sobject.key_prefix), count(1)
+            new = {f.name: f.default for f in sobject.fields.values()}
+            for record_id, row in self._rows[name].items():
+                if new.keys() - row.keys():
+                    self._rows[name][record_id] = new | dict(row)
 
     def now(self) -> datetime:
         return self._clock().replace(microsecond=0)
@@ -115,9 +124,6 @@ class Store:
                 yield str(row["Id"]), at
         yield from self._purged[sobject.name].items()
 
-    def begin(self, by: str, origin: str | None) -> "Transaction":
-        return Transaction(self, by, origin)
-
     def mint_id(self, sobject: Sobject) -> str:
         return next(self._ids[sobject.name])
 
@@ -132,139 +138,6 @@ class Store:
             self._rows[saved.sobject.name][saved.record_id] = saved.after
         for listener in self.on_commit:
             listener(commit)
-
-
-class Transaction:
-    """Changes that become visible together or not at all. A refused one raises ApiError and leaves the rest as is."""
-
-    def __init__(self, store: Store, by: str, origin: str | None) -> None:
-        self._store = store
-        self._by = by
-        self._origin = origin
-        self._at = store.now()
-        self._staged: list[Saved] = []
-
-    def create(self, sobject: Sobject, values: Mapping[str, object]) -> str:
-        """The id of a new record."""
-        self._check_writable(sobject)
-        row = {name: f.default for name, f in sobject.fields.items()}
-        row |= self._accepted(sobject, values)
-        missing = [n for n, f in sobject.fields.items() if f.required and row[n] is None]
-        if missing:
-            message = f"Required fields are missing: [{', '.join(missing)}]"
-            raise ApiError("REQUIRED_FIELD_MISSING", message, fields=missing)
-        self._check_unique(sobject, row, own_id=None)
-        record_id = self._store.mint_id(sobject)
-        row |= {"Id": record_id, "IsDeleted": False, "CreatedDate": self._at, "CreatedById": self._by}
-        row |= {"OwnerId": row.get("OwnerId") or self._by} | self._stamp()
-        row |= {n: self._store.mint_number(sobject, f.auto_number) for n, f in sobject.fields.items() if f.auto_number}
-        self._stage(Kind.CREATE, sobject, record_id, None, row)
-        return record_id
-
-    def update(self, sobject: Sobject, record_id: str, values: Mapping[str, object]) -> None:
-        """Sets the given fields. A save that changes nothing still stamps the record and still makes an event."""
-        self._check_writable(sobject)
-        before = self._live(sobject, record_id)
-        new = self._accepted(sobject, values)
-        missing = [n for n in new if sobject.fields[n].required and new[n] is None]
-        if missing:
-            message = f"Required fields are missing: [{', '.join(missing)}]"
-            raise ApiError("REQUIRED_FIELD_MISSING", message, fields=missing)
-        after = {**before, **new, **self._stamp()}
-        changed = tuple(n for n in sobject.fields if n in new and before.get(n) != new[n])
-        if any(sobject.fields[n].unique for n in changed):
-            self._check_unique(sobject, after, own_id=record_id)
-        self._stage(Kind.UPDATE, sobject, record_id, before, after, changed)
-
-    def delete(self, sobject: Sobject, record_id: str) -> None:
-        """Moves the record to the recycle bin."""
-        self._check_writable(sobject)
-        before = self._live(sobject, record_id)
-        # The delete moves SystemModstamp alone: `queryAll` and getDeleted find it by that.
-        after = {**before, "IsDeleted": True, "SystemModstamp": self._at}
-        self._stage(Kind.DELETE, sobject, record_id, before, after)
-
-    def undelete(self, sobject: Sobject, record_id: str) -> None:
-        """Takes the record out of the recycle bin."""
-        before = self._peek(sobject, record_id)
-        if before is None:
-            raise problems.not_found()
-        if not before["IsDeleted"]:
-            raise ApiError("UNDELETE_FAILED", "Entity is not in the recycle bin", fields=[])
-        after = {**before, "IsDeleted": False, **self._stamp()}
-        self._check_unique(sobject, after, own_id=record_id)
-        self._stage(Kind.UNDELETE, sobject, record_id, before, after)
-
-    def commit(self) -> Commit | None:
-        """Makes the staged changes real; None when there are none."""
-        if not self._staged:
-            return None
-        commit = Commit(at=self._at, by=self._by, origin=self._origin, saved=tuple(self._staged))
-        self._store.apply(commit)
-        return commit
-
-    def _stamp(self) -> dict[str, Value]:
-        return {"LastModifiedDate": self._at, "LastModifiedById": self._by, "SystemModstamp": self._at}
-
-    def _stage(
-        self,
-        kind: Kind,
-        sobject: Sobject,
-        record_id: str,
-        before: Row | None,
-        after: Row,
-        changed: tuple[str, ...] = (),
-    ) -> None:
-        self._staged.append(
-            Saved(kind=kind, sobject=sobject, record_id=record_id, before=before, after=after, changed=changed)
-        )
-
-    def _peek(self, sobject: Sobject, record_id: str) -> Row | None:
-        staged = (s.after for s in reversed(self._staged) if s.record_id == record_id)
-        return next(staged, None) or self._store.peek(sobject, record_id)
-
-    def _live(self, sobject: Sobject, record_id: str) -> Row:
-        row = self._peek(sobject, record_id)
-        if row is None:
-            raise problems.not_found()
-        if row["IsDeleted"]:
-            raise problems.entity_is_deleted()
-        return row
-
-    def _accepted(self, sobject: Sobject, values: Mapping[str, object]) -> dict[str, Value]:
-        taken: dict[str, Value] = {}
-        for name, raw in values.items():
-            if name.lower() == "attributes":
-                continue
-            f = sobject.find(name)
-            if f is None:
-                raise problems.no_such_field(name, sobject.name)
-            if not f.writable:
-                raise ApiError(
-                    "INVALID_FIELD_FOR_INSERT_UPDATE",
-                    f"Unable to create/update fields: {f.name}. Please check the security settings of this field and "
-                    "verify that it is read/write for your profile or permission set.",
-                    fields=[f.name],
-                )
-            taken[f.name] = accepted(f, raw)
-        return taken
-
-    def _check_unique(self, sobject: Sobject, row: Row, *, own_id: str | None) -> None:
-        staged = {s.record_id: s.after for s in self._staged if s.sobject is sobject}
-        for f in (f for f in sobject.fields.values() if f.unique and row.get(f.name) is not None):
-            value = str(row[f.name]).lower()
-            stored = (other for other in self._store.rows(sobject) if other["Id"] not in staged)
-            for other in (*staged.values(), *stored):
-                other_id = str(other["Id"])
-                if other_id != own_id and not other["IsDeleted"] and str(other.get(f.name)).lower() == value:
-                    message = f"duplicate value found: {f.name} duplicates value on record with id: {other_id[:15]}"
-                    raise ApiError("DUPLICATE_VALUE", message, fields=[])
-
-    @staticmethod
-    def _check_writable(sobject: Sobject) -> None:
-        if not sobject.writable:
-            message = f"entity type {sobject.name} does not support this operation here"
-            raise ApiError("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", message, fields=[])
 
 
 def record_id_of(sobject: Sobject, text: object) -> str:

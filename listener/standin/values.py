@@ -109,27 +109,24 @@ def _wrong_type(f: Field, shown: str) -> ApiError:
     )
 
 
-def computed(sobject: Sobject, f: Field, row: Row) -> Value:
-    """The value of a field as the org shows it: stored, or by its formula. An empty part of a formula is empty text."""
-    if f.formula is None:
-        return row.get(f.name)
-    parts = []
-    for raw in f.formula.split("&"):
-        part = raw.strip()
-        if part.startswith('"'):
-            parts.append(part.strip('"'))
-            continue
-        operand = sobject.fields[part]
-        parts.append(str(row.get(operand.name) or ""))
-    return "".join(parts).strip() or None
+def computed(f: Field, row: Row) -> Value:
+    """The value of a field as the org shows it: stored, or by its formula."""
+    return row.get(f.name) if f.formula is None else f.formula(row)
 
 
-def shown(sobject: Sobject, f: Field, row: Row, *, clear: bool) -> Value:
-    """What a reader gets: encrypted text stays masked unless they may "View Encrypted Data" (mask type `ssn`)."""
-    value = computed(sobject, f, row)
-    if f.type is FieldType.ENCRYPTED and isinstance(value, str) and not clear:
-        return "XXX-XX-" + value[-4:]
-    return value
+def shown(f: Field, row: Row, *, clear: bool) -> Value:
+    """What a reader gets: encrypted text stays masked unless they may "View Encrypted Data"."""
+    value = computed(f, row)
+    if f.type is not FieldType.ENCRYPTED or not isinstance(value, str) or clear:
+        return value
+    char, kind = f.mask
+    match kind:
+        case "ssn":
+            return f"{char * 3}-{char * 2}-{value[-4:]}"
+        case "lastFour":
+            return char * len(value[:-4]) + value[-4:]
+        case _:
+            return char * len(value)
 
 
 def rest_form(value: Value) -> str | bool | int | float | None:
@@ -155,5 +152,5 @@ def record_body(sobject: Sobject, row: Row, names: list[str] | None, *, version:
         }
     }
     for name in sobject.fields if names is None else names:
-        body[name] = rest_form(shown(sobject, sobject.fields[name], row, clear=clear))
+        body[name] = rest_form(shown(sobject.fields[name], row, clear=clear))
     return body

@@ -103,6 +103,23 @@ assign() { # kind of thing (permset, permsetlicense), its name, the user
     fi
 }
 
+answer() { # a query for one Id; prints it, or nothing
+    sf data query --target-org "$org" --result-format csv --query "$1" | grep '^[a-zA-Z0-9]\{15,18\}$' | head -n 1
+}
+
+join() { # public group, user: who is in it may edit records that others own
+    group=$(answer "SELECT Id FROM Group WHERE DeveloperName = '$1' AND Type = 'Regular'")
+    user=$(answer "SELECT Id FROM User WHERE Username = '$2'")
+    [ -n "$group" ] && [ -n "$user" ] || return 1
+    if [ -n "$(answer "SELECT Id FROM GroupMember WHERE GroupId = '$group' AND UserOrGroupId = '$user'")" ]; then
+        printf '   %s: %s is in it already\n' "$1" "$2"
+    else
+        sf data create record --target-org "$org" --sobject GroupMember \
+            --values "GroupId=$group UserOrGroupId=$user" >/dev/null || return 1
+        printf '   %s: %s is in it now\n' "$1" "$2"
+    fi
+}
+
 escaped() { printf '%s' "$1" | sed -e 's/&/\&amp;/g' -e 's/</\&lt;/g' -e 's/>/\&gt;/g'; }
 
 # The value may have several lines (a certificate), which sed cannot put in; awk takes it from the environment unchanged.
@@ -146,13 +163,16 @@ fi
 say "Deploy the package from ${project##*/}/force-app." "sfdx/README.md, \"Uninstall\": in what order the parts come out."
 deploy "$project" force-app
 
-say "Give the users their permission sets." \
-    "Setup > Permission Sets > (its name) > Manage Assignments > (the user) > Remove Assignments."
+say "Give the users their permission sets, and the one that works its place in the group Fusion Sync." \
+    "Setup > Permission Sets > (name) > Manage Assignments; Setup > Public Groups > Fusion Sync."
 # Integration users have a licence of their own that holds the right to use the API; others have it from their profile.
 assign permsetlicense SalesforceAPIIntegrationPsl "$username" ||
     printf '   Without that licence: fine, as long as the profile of %s lets it use the API.\n' "$username"
 assign permset Fusion_Sync_Integration "$username" || stop "Fusion_Sync_Integration could not be given to $username."
 assign permset Fusion_Sync_Listener "$listener" || stop "Fusion_Sync_Listener could not be given to $listener."
+if [ -d "$project/force-app/main/default/groups" ]; then # records are private in this project, and shared with it
+    join Fusion_Sync "$username" || stop "$username could not be put into the group Fusion Sync."
+fi
 
 certificate=
 client_credentials=true
@@ -197,6 +217,9 @@ deploy "$work/app" eca/main/default/extlClntAppOauthPolicies
 if [ "$samples" = yes ]; then
     say "Import six made-up patients. None is ready, so nothing of them is sent." \
         "delete them in the list All Patients: Alder, Birch, Cedar, Dogwood and the two Elms."
+    me=$(printf '%s\n' "$display" | sed -n 's/.*"username": *"\([^"]*\)".*/\1/p' | head -n 1)
+    # A deploy shows its fields to nobody, not even to the administrator who deploys.
+    assign permset Fusion_Sync_Admin "$me" || stop "Fusion_Sync_Admin could not be given to $me, who imports."
     there=$(sf data query --target-org "$org" --result-format csv \
         --query "SELECT Id FROM Patient__c WHERE Guardian_Email__c = 'robin.alder@example.com'") ||
         stop "$org does not answer a query about Patient__c; may the CLI's user see it?"

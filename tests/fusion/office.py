@@ -162,11 +162,11 @@ class Office:
     def edit(self, record_id: RecordId, **changes: Any) -> None:
         """Intake saves the record two seconds later: SystemModstamp has whole seconds."""
         self.passed.append(timedelta(seconds=2))
-        self.box.org.control.update(record_id, changes)
+        self.box.org.control.update(record_id, changes, automation=False)
 
     def record(self, **changes: Any) -> RecordId:
-        """A record that intake makes."""
-        return RecordId(self.box.org.control.create({**INTAKE, **changes}))
+        """A record that was there before the package and its rules."""
+        return RecordId(self.box.org.control.create({**INTAKE, **changes}, automation=False))
 
 
 class Stopped(Exception):

@@ -25,25 +25,23 @@ from listener.login import Login
 from listener.org import CLIENT, SalesforceOrg
 from listener.positions import FIRST_START, Standing
 from listener.standin import StandInOrg
-from listener.standin.channels import Channel, Member
-from listener.standin.objects import clinic_schema, system_fields
-from listener.standin.schema import Field, Schema, Sobject, by_name
+from tests.org_metadata import custom_object, permission_set, xml, zipped
+from tests.org_metadata import field as custom_field
 from tests.org_rig import patient, settings_for, stand_in
 from tests.outbox_rows import HOUR, NO_TIME, now, rows
 
 MINUTE = timedelta(minutes=1)
-BEAT = Sobject(
-    name="Beat__c",
-    label="Beat",
-    plural="Beats",
-    key_prefix="a1H",
-    tracked=True,
-    fields=by_name((*system_fields(), Field(name="At__c", label="At", length=40))),
+BEATS = zipped(
+    {
+        "objects/Beat__c.object": custom_object(custom_field("At__c")),
+        "permissionsets/Beats.permissionset": permission_set("Beats", "Beat__c", "At__c"),
+        "platformEventChannelMembers/FusionSync_chn_Beat_ChangeEvent.platformEventChannelMember": xml(
+            "PlatformEventChannelMember",
+            "<eventChannel>FusionSync__chn</eventChannel><selectedEntity>Beat__ChangeEvent</selectedEntity>",
+        ),
+    }
 )
-CHANNEL = Channel(
-    name="/data/FusionSync__chn",
-    members={"Patient__c": Member(filter="(Ready_for_Fusion__c = true)"), "Beat__c": Member()},
-)
+"""What a clinic deploys beside our package to have a heartbeat."""
 
 
 @dataclass
@@ -115,13 +113,14 @@ class Ear:
 
 @pytest.fixture
 async def ear(db: Database) -> AsyncIterator[Ear]:
-    whole = Schema((*clinic_schema().objects.values(), BEAT))
     made: list[Ear] = []
 
     def clock() -> datetime:
         return datetime.now(UTC) - (made[0].behind if made else NO_TIME)
 
-    async with stand_in(schema=whole, channels=(CHANNEL,), clock=clock) as org:
+    async with stand_in(clock=clock) as org:
+        assert org.control.deploy(BEATS)["success"]
+        org.control.assign("integration", "Fusion_Sync_Integration", "Fusion_Sync_Listener", "Beats")
         made.append(Ear(org, db))
         yield made[0]
 

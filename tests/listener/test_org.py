@@ -164,8 +164,14 @@ async def test_a_refusal_quotes_no_value_of_the_record(
 async def test_the_refusal_of_one_record_has_code_and_field_and_no_value(
     standing: StandInOrg, org: SalesforceOrg, record_id: RecordId
 ) -> None:
-    told = await org.update(P, {record_id: {"Gender__c": "Canary-Gender"}})
-    assert told == {record_id: RecordError(code="INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", fields=("Gender__c",))}
+    told = await org.update(P, {record_id: {"Fusion_Sync_Status__c": "Canary-Status"}})
+    code, field = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "Fusion_Sync_Status__c"
+    assert told == {record_id: RecordError(code=code, fields=(field,))}
+
+
+async def test_a_field_of_the_patient_is_none_that_we_may_write(org: SalesforceOrg, record_id: RecordId) -> None:
+    told = await org.update(P, {record_id: {"Gender__c": "Female"}})
+    assert told == {record_id: RecordError(code="INVALID_FIELD_FOR_INSERT_UPDATE", fields=("Gender__c",))}
 
 
 async def test_an_object_that_we_may_not_see_asks_for_the_permission_set(

@@ -140,6 +140,18 @@ FAULTS: dict[str, Fault] = {
         shown("Date_of_Birth__c") + FIRST,
         "shows Date_of_Birth__c to the listener",
     ),
+    "the worker may read patients and not write to them": (
+        "sharingRules/Patient__c.sharingRules-meta.xml",
+        "<accessLevel>Edit",
+        "<accessLevel>Read",
+        "no sharing rule lets fusion-sync write",
+    ),
+    "patients are shared with nobody": (
+        "sharingRules/Patient__c.sharingRules-meta.xml",
+        "<group>Fusion_Sync",
+        "<group>Fusion_Syncs",
+        "which does not exist",
+    ),
     "the listener does not see all records": (
         LISTENER,
         "<viewAllRecords>true",

@@ -25,8 +25,11 @@ case "$*" in
     *"$FAILS"*) [ -z "$FAILS" ] || { echo "${SAYS:-it went wrong}" >&2; exit 1; } ;;
 esac
 case "$*" in
-    "org display"*) echo '{ "result": { "instanceUrl": "https://clinic.example.com" } }' ;;
+    "org display"*) printf '"instanceUrl": "https://clinic.example.com",\n"username": "me@example.com"\n' ;;
     *IsSandbox*) printf 'IsSandbox,OrganizationType\n%s\n' "${ORG:-true,Enterprise Edition}" ;;
+    *"FROM GroupMember"*) printf 'Id\n%s\n' "${MEMBER:-}" ;;
+    *"FROM Group "*) printf 'Id\n00GHs0000000001MAA\n' ;;
+    *"FROM User "*) printf 'Id\n005Hs0000000001IAA\n' ;;
     *Guardian_Email__c*) printf 'Id\n%s\n' "${SAMPLE:-}" ;;
     "project deploy"*) mkdir -p "$KEPT" && cp -R . "$KEPT/$(wc -l <"$LEDGER")" ;;
     "project retrieve"*)
@@ -170,8 +173,18 @@ def test_again_it_keeps_the_key_takes_access_as_given_and_imports_nothing_twice(
     )
     assert again.code == 0, again.err
     assert (again.home / ".fusion-sync/clinic.key").read_bytes() == key
-    assert again.out.count("has it already") == 3
+    assert again.out.count("has it already") == 4
     assert not [call for call in again.calls if call.startswith("data import")]
+
+
+def test_who_works_is_put_into_the_group_once(install: Install) -> None:
+    first = install("clinic", USER)
+    made = [call for call in first.calls if call.startswith("data create record")]
+    assert len(made) == 1
+    assert "GroupId=00GHs0000000001MAA UserOrGroupId=005Hs0000000001IAA" in made[0]
+    again = install("clinic", USER, MEMBER="011Hs0000000001AAA")
+    assert "is in it already" in again.out
+    assert not [call for call in again.calls if call.startswith("data create record")]
 
 
 def test_without_the_integration_licence_it_goes_on(install: Install) -> None:

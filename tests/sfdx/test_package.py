@@ -78,6 +78,11 @@ def test_salesforces_own_library_takes_every_file(project: Project, convert: Con
         (kinds.get(one.kind, one.kind), one.name + "/" if one.kind.endswith("Folder") else one.name)
         for one in project.components
     }
+    expected |= {
+        ("SharingOwnerRule", f"{one.name}.{rule}")
+        for one in project.of("SharingRules")
+        for rule in one.texts("sharingOwnerRules/fullName")
+    }
     # The fields of a standard object come with the object's name, which has no file of its own.
     assert members - {("CustomObject", name) for name in STANDARD} == expected
 
@@ -100,7 +105,8 @@ def test_an_uninstall_leaves_nothing_behind() -> None:
 
     left = members("package.xml") - members("uninstall/destructiveChanges.xml")
     assert {one for one in left if not one[1].startswith(("Patient__c.", "Patient__c-"))} == {
-        ("Settings", "PathAssistant")
+        ("Settings", "PathAssistant"),
+        ("SharingRules", "Patient__c"),
     }
     assert members("uninstall/destructiveChanges.xml") <= members("package.xml")
     assert members("uninstall/package.xml") == set()

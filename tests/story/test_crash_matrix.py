@@ -94,7 +94,7 @@ def set_the_scene(on: Stage) -> Cast:
         new=org.create(new.record),
         twin=org.create(twin.but(Preferred_Name__c=None).record),
         other_twin=org.create(twin.but(First_Name__c="Juniper", SSN__c="987-65-4321").record),
-        refused=org.create(refused.but(Date_of_Birth__c=None).record),
+        refused=org.create(refused.but(Date_of_Birth__c=None).record, automation=False),
         known=org.create(known.record),
         updated=org.create({**updated.record, "Fusion_Web_Id__c": chart.id, "Fusion_Sync_Status__c": "Synced"}),
         other_new=org.create(other_new.record),

@@ -24,7 +24,7 @@ WANTED = {
     "the portal has this chart already": [("DONE", "linked")],
     "one field is corrected later": [("DONE", "created"), ("DONE", "updated")],
     "complete only later": [("DONE", "created")],
-    "without a birth date": [("PARKED", "refused")],
+    "a site that the portal lacks": [("PARKED", "refused")],
     "two edits in one second": [("DONE", "created"), ("DONE", "updated")],
     "the portal locks its screen": [("DONE", "created"), ("DONE", "updated")],
     "Salesforce answers 503 for a while": [("DONE", "created"), ("DONE", "updated")],

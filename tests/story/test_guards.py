@@ -141,7 +141,7 @@ async def test_who_was_frozen_before_telling_does_not_undo_what_was_told_since(
                 await asyncio.sleep(0.02)
         other = on.start(listens=False, user=2)
         await on.rest()
-        on.org.control.update(record_id, {"Date_of_Birth__c": None})
+        on.org.control.update(record_id, {"Date_of_Birth__c": None}, automation=False)
         await on.rest()
         thaw(one)
         await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""A running stand-in org, and its two users logged in."""
+"""A running stand-in org, and its users logged in."""
 
 from collections.abc import AsyncIterator
 
@@ -30,7 +30,11 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 async def worker(org: StandInOrg, http: aiohttp.ClientSession) -> Caller:
-    """The integration user, logged in."""
+    """The integration user, logged in; with the administrator's permission set too, so that it may do what a test asks.
+
+    What the package's users may not do, test_org_access tells.
+    """
+    org.control.assign("integration", "Fusion_Sync_Integration", "Fusion_Sync_Listener", "Fusion_Sync_Admin")
     return await Caller(org, http, org.integration).log_in()
 
 
@@ -38,3 +42,9 @@ async def worker(org: StandInOrg, http: aiohttp.ClientSession) -> Caller:
 async def front_desk(org: StandInOrg, http: aiohttp.ClientSession) -> Caller:
     """The intake user, logged in; may not view encrypted data."""
     return await Caller(org, http, org.intake).log_in()
+
+
+@pytest.fixture
+async def admin(org: StandInOrg, http: aiohttp.ClientSession) -> Caller:
+    """The system administrator, logged in."""
+    return await Caller(org, http, org.admin).log_in()

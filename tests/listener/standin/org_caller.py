@@ -60,5 +60,5 @@ class Caller:
 
 
 def made_up(**values: object) -> dict[str, object]:
-    """A patient nobody is."""
-    return {"First_Name__c": "Ada", "Last_Name__c": "Sample", **values}
+    """A patient nobody is, who may be made ready."""
+    return {"First_Name__c": "Ada", "Last_Name__c": "Sample", "Date_of_Birth__c": "2019-05-01", **values}

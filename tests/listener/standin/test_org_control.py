@@ -54,7 +54,7 @@ async def test_the_ledger_is_a_file_of_json_lines_and_can_be_read_from_any_point
 ) -> None:
     path = tmp_path / "new" / "org.jsonl"
     async with StandInOrg(ledger=path, private_key=private_key) as org:
-        caller = await Caller(org, http, org.integration).log_in()
+        caller = await Caller(org, http, org.admin).log_in()
         await caller.create()
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         assert [line["kind"] for line in lines] == ["token", "write", "event"]

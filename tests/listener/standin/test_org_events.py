@@ -1,34 +1,26 @@
 """What a change event says: header, body, filter, enrichment, merging."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from org_caller import made_up
 
+from listener.standin.access import Access
 from listener.standin.channels import Channel, Member, channels_of
 from listener.standin.events import EventBus, UnknownReplayId
+from listener.standin.founding import deploy, found, give_roles, show_setup
 from listener.standin.ledger import Ledger
-from listener.standin.objects import PATIENT, USER, system_fields
-from listener.standin.people import Person
-from listener.standin.schema import Field, Schema, Sobject, by_name
+from listener.standin.metadata.archive import pack
+from listener.standin.metadata.setup import Setup
+from listener.standin.package import shipped
+from listener.standin.standard import standard_schema
 from listener.standin.store import Store
+from listener.standin.transaction import Transaction
 
-CONTACT = Sobject(
-    name="Contact",
-    label="Contact",
-    plural="Contacts",
-    key_prefix="003",
-    tracked=True,
-    fields=by_name(
-        (
-            *system_fields(),
-            Field(name="LastName", label="Last Name", length=80, required=True, compound=("Name", "LastName")),
-            Field(name="MailingStreet", label="Street", length=255, compound=("MailingAddress", "Street")),
-        )
-    ),
-)
+NOT_MINE = "/data/NotMine__chn"
 SYNC = Channel(
     name="/data/FusionSync__chn",
     members={
@@ -37,39 +29,51 @@ SYNC = Channel(
         )
     },
 )
-NOT_MINE = Channel(
-    name="/data/NotMine__chn",
-    members={"Patient__c": Member(filter="(ChangeEventHeader.commitUser != '005000000000001AAA')")},
-)
+CONTACTS = Path(__file__).parents[3] / "sfdx" / "contact-app"
 EVERYTHING, ONE = "/data/ChangeEvents", "/data/Patient__ChangeEvent"
-ME = "005000000000001AAA"
-READER = Person(id=ME, username="worker@clinic.example.com", name="Worker", view_encrypted=True, view_all=True)
+ANOTHER = "005000000000002AAA"
 
 
 class Bench:
-    """A store and its bus, without any wire."""
+    """The store of an org and its bus, without any wire; nothing but what a test says changes a record."""
 
-    def __init__(self) -> None:
+    def __init__(self, package: bytes, object_name: str) -> None:
         self.now = datetime(2026, 11, 24, 12, tzinfo=UTC)
-        self.store = Store(Schema((PATIENT, CONTACT, USER)), lambda: self.now)
-        self.bus = EventBus(self.store, Ledger(None, lambda: self.now), lambda: self.now, Random(1))
-        self.channels = channels_of(self.store.schema, (SYNC, NOT_MINE))
+        schema = standard_schema()
+        setup = Setup(schema, lambda: self.now)
+        self.store = Store(schema, lambda: self.now)
+        access = Access(setup, self.store)
+        _, self.people = found(self.store)
+        deploy(setup, package)
+        self.store.take_shape()
+        show_setup(setup, self.store)
+        give_roles(self.store, self.people)
+        self.me = self.people["integration"].id
+        self.sobject = schema.objects[object_name]
+        self.bus = EventBus(self.store, access, Ledger(None, lambda: self.now), lambda: self.now, Random(1))
+        not_mine = Member(filter=f"(ChangeEventHeader.commitUser != '{self.me}')")
+        self.channels = channels_of(schema, (SYNC, Channel(name=NOT_MINE, members={object_name: not_mine})))
 
-    def create(self, sobject: Sobject = PATIENT, **values: object) -> str:
-        change = self.store.begin(ME, None)
-        record_id = change.create(sobject, values if sobject is CONTACT else made_up(**values))
+    def begin(self, by: str = "", origin: str | None = None) -> Transaction:
+        return Transaction(self.store, by or self.me, origin, automation=False)
+
+    def create(self, **values: object) -> str:
+        change = self.begin()
+        record_id = change.create(self.sobject, values)
         change.commit()
         return record_id
 
-    def update(self, *ids: str, by: str = ME, origin: str | None = None, **values: object) -> None:
-        change = self.store.begin(by, origin)
+    def update(self, *ids: str, by: str = "", origin: str | None = None, **values: object) -> None:
+        change = self.begin(by, origin)
         for record_id in ids:
-            change.update(self.store.schema.of_id(record_id) or PATIENT, record_id, values)
+            change.update(self.sobject, record_id, values)
         change.commit()
 
-    def told(self, channel: str = ONE, since: int = -2, version: float = 66.0, person: Person = READER) -> list[Any]:
-        events = self.bus.after(since)
-        return [m for e in events for m in self.bus.messages(e, self.channels[channel], person, version)]
+    def told(
+        self, channel: str = ONE, since: int = -2, version: float = 66.0, person: str = "integration"
+    ) -> list[Any]:
+        events, who = self.bus.after(since), self.people[person]
+        return [m for e in events for m in self.bus.messages(e, self.channels[channel], who, version)]
 
     def last(self, channel: str = ONE, **how: Any) -> dict[str, Any]:
         return dict(self.told(channel, **how)[-1]["payload"])
@@ -77,11 +81,11 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Bench:
-    return Bench()
+    return Bench(shipped(), "Patient__c")
 
 
 def test_a_create_carries_what_is_not_empty_and_a_whole_header(bench: Bench) -> None:
-    record_id = bench.create(SSN__c="900-12-3456", Case_Notes__c="line\n" * 400)
+    record_id = bench.create(**made_up(SSN__c="900-12-3456", Case_Notes__c="line\n" * 400))
     (message,) = bench.told()
     header = message["payload"].pop("ChangeEventHeader")
     assert set(header) == {
@@ -89,7 +93,7 @@ def test_a_create_carries_what_is_not_empty_and_a_whole_header(bench: Bench) -> 
         "commitNumber", "commitUser",
     }  # fmt: skip
     assert (header["entityName"], header["changeType"], header["recordIds"]) == ("Patient__c", "CREATE", [record_id])
-    assert (header["commitTimestamp"], header["commitUser"]) == (int(bench.now.timestamp() * 1000), ME)
+    assert (header["commitTimestamp"], header["commitUser"]) == (int(bench.now.timestamp() * 1000), bench.me)
     body = message["payload"]
     assert (body["SSN__c"], body["Case_Notes__c"]) == ("900-12-3456", ("line\n" * 400).strip())
     assert body["CreatedDate"] == "2026-11-24T12:00:00.000Z"
@@ -97,11 +101,11 @@ def test_a_create_carries_what_is_not_empty_and_a_whole_header(bench: Bench) -> 
 
 
 def test_an_update_carries_only_what_changed(bench: Bench) -> None:
-    record_id = bench.create(Preferred_Name__c="A", Guardian_City__c="Durham")
+    record_id = bench.create(**made_up(Preferred_Name__c="A", Guardian_City__c="Durham"))
     bench.update(record_id, Preferred_Name__c="B", Guardian_City__c=None, First_Name__c="Ada", origin="com/x;client=y")
     payload = bench.last()
     header = payload.pop("ChangeEventHeader")
-    assert header["changedFields"] == ["Preferred_Name__c", "Guardian_City__c", "LastModifiedDate"]
+    assert header["changedFields"] == ["Guardian_City__c", "Preferred_Name__c", "LastModifiedDate"]
     assert header["changeOrigin"] == "com/x;client=y"
     assert payload == {
         "Preferred_Name__c": "B",
@@ -111,30 +115,30 @@ def test_an_update_carries_only_what_changed(bench: Bench) -> None:
 
 
 def test_another_author_is_part_of_the_change(bench: Bench) -> None:
-    record_id = bench.create()
-    bench.update(record_id, by="005000000000002AAA", Preferred_Name__c="B")
-    assert bench.last()["LastModifiedById"] == "005000000000002AAA"
+    record_id = bench.create(**made_up())
+    bench.update(record_id, by=ANOTHER, Preferred_Name__c="B")
+    assert bench.last()["LastModifiedById"] == ANOTHER
 
 
 def test_a_save_without_a_change_still_tells_of_the_save(bench: Bench) -> None:
-    record_id = bench.create(Preferred_Name__c="A")
+    record_id = bench.create(**made_up(Preferred_Name__c="A"))
     bench.update(record_id, Preferred_Name__c="A")
     assert bench.last()["ChangeEventHeader"]["changedFields"] == ["LastModifiedDate"]
 
 
 def test_before_version_47_nobody_is_told_the_changed_fields(bench: Bench) -> None:
-    bench.update(bench.create(), Preferred_Name__c="B")
+    bench.update(bench.create(**made_up()), Preferred_Name__c="B")
     assert "changedFields" not in bench.last(version=45.0)["ChangeEventHeader"]
 
 
 def test_the_same_change_of_several_records_is_one_event(bench: Bench) -> None:
-    ids = [bench.create(First_Name__c=name) for name in "ABC"]
+    ids = [bench.create(**made_up(First_Name__c=name)) for name in "ABC"]
     bench.update(*ids, Location__c="Telehealth")
     payload = bench.last()
     assert payload["ChangeEventHeader"]["recordIds"] == ids
-    change = bench.store.begin(ME, None)
-    change.update(PATIENT, ids[0], {"Preferred_Name__c": "X"})
-    change.update(PATIENT, ids[1], {"Preferred_Name__c": "Y"})
+    change = bench.begin()
+    change.update(bench.sobject, ids[0], {"Preferred_Name__c": "X"})
+    change.update(bench.sobject, ids[1], {"Preferred_Name__c": "Y"})
     change.commit()
     first, second = (m["payload"]["ChangeEventHeader"] for m in bench.told()[-2:])
     assert first["transactionKey"] == second["transactionKey"]
@@ -142,8 +146,10 @@ def test_the_same_change_of_several_records_is_one_event(bench: Bench) -> None:
 
 
 def test_enrichment_parts_a_merged_event_into_messages_with_one_replay_id(bench: Bench) -> None:
-    ids = [bench.create(First_Name__c=name, Ready_for_Fusion__c=True, Fusion_Web_Id__c=name) for name in "AB"]
-    quiet = bench.create()
+    ids = [
+        bench.create(**made_up(First_Name__c=name, Ready_for_Fusion__c=True, Fusion_Web_Id__c=name)) for name in "AB"
+    ]
+    quiet = bench.create(**made_up())
     bench.update(*ids, quiet, Location__c="Telehealth")
     first, second = bench.told(SYNC.name)[-2:]
     assert first["event"] == second["event"]
@@ -152,7 +158,7 @@ def test_enrichment_parts_a_merged_event_into_messages_with_one_replay_id(bench:
 
 
 def test_the_filter_keeps_unready_records_away(bench: Bench) -> None:
-    record_id = bench.create()
+    record_id = bench.create(**made_up())
     bench.update(record_id, Preferred_Name__c="B")
     assert bench.told(SYNC.name) == []
     bench.update(record_id, Ready_for_Fusion__c=True)
@@ -169,13 +175,13 @@ def test_the_filter_keeps_unready_records_away(bench: Bench) -> None:
 
 
 def test_a_filter_may_read_the_header(bench: Bench) -> None:
-    record_id = bench.create()
-    bench.update(record_id, by="005000000000002AAA", Preferred_Name__c="B")
-    assert [m["payload"]["ChangeEventHeader"]["changeType"] for m in bench.told(NOT_MINE.name)] == ["UPDATE"]
+    record_id = bench.create(**made_up())
+    bench.update(record_id, by=ANOTHER, Preferred_Name__c="B")
+    assert [m["payload"]["ChangeEventHeader"]["changeType"] for m in bench.told(NOT_MINE)] == ["UPDATE"]
 
 
 def test_enriched_fields_have_the_latest_value_on_replay_and_empty_ones_are_left_out(bench: Bench) -> None:
-    record_id = bench.create(Ready_for_Fusion__c=True)
+    record_id = bench.create(**made_up(Ready_for_Fusion__c=True))
     bench.update(record_id, Preferred_Name__c="B")
     update = bench.told(SYNC.name)[1]
     assert "Fusion_Web_Id__c" not in update["payload"]
@@ -185,21 +191,21 @@ def test_enriched_fields_have_the_latest_value_on_replay_and_empty_ones_are_left
     assert "Fusion_Web_Id__c" not in create["payload"]  # never on a create
     assert (replayed["payload"]["Fusion_Web_Id__c"], replayed["payload"]["Fusion_Sync_Status__c"]) == ("F-1", "Synced")
     assert write_back["payload"]["ChangeEventHeader"]["changedFields"][:2] == [
-        "Fusion_Web_Id__c",
         "Fusion_Sync_Status__c",
+        "Fusion_Web_Id__c",
     ]
 
 
 def test_delete_has_only_enriched_fields_and_undelete_the_record(bench: Bench) -> None:
-    record_id = bench.create(Ready_for_Fusion__c=True, Fusion_Web_Id__c="F-1")
-    change = bench.store.begin(ME, None)
-    change.delete(PATIENT, record_id)
+    record_id = bench.create(**made_up(Ready_for_Fusion__c=True, Fusion_Web_Id__c="F-1"))
+    change = bench.begin()
+    change.delete(bench.sobject, record_id)
     change.commit()
     payload = bench.last(SYNC.name)
     assert payload.pop("ChangeEventHeader")["changeType"] == "DELETE"
     assert payload == {"Fusion_Web_Id__c": "F-1", "Fusion_Sync_Status__c": "Not Ready", "Ready_for_Fusion__c": True}
-    change = bench.store.begin(ME, None)
-    change.undelete(PATIENT, record_id)
+    change = bench.begin()
+    change.undelete(bench.sobject, record_id)
     change.commit()
     payload = bench.last(SYNC.name)
     assert (payload["ChangeEventHeader"]["changeType"], payload["First_Name__c"]) == ("UNDELETE", "Ada")
@@ -207,7 +213,7 @@ def test_delete_has_only_enriched_fields_and_undelete_the_record(bench: Bench) -
 
 def test_a_small_change_of_a_long_text_is_sent_as_a_diff(bench: Bench) -> None:
     lines = [f"Visit {n}: practised short words for twenty minutes." for n in range(40)]
-    record_id = bench.create(Case_Notes__c="\n".join(lines))
+    record_id = bench.create(**made_up(Case_Notes__c="\n".join(lines)))
     lines[3] = "Visit 3: was ill."
     bench.update(record_id, Case_Notes__c="\n".join(lines))
     diff = bench.last()["Case_Notes__c"]["diff"]
@@ -219,17 +225,18 @@ def test_a_small_change_of_a_long_text_is_sent_as_a_diff(bench: Bench) -> None:
 
 
 def test_several_saves_of_one_record_in_a_transaction_are_told_once(bench: Bench) -> None:
-    change = bench.store.begin(ME, None)
-    record_id = change.create(PATIENT, made_up())
-    change.update(PATIENT, record_id, {"Preferred_Name__c": "Addie"})
+    change = bench.begin()
+    record_id = change.create(bench.sobject, made_up())
+    change.update(bench.sobject, record_id, {"Preferred_Name__c": "Addie"})
     change.commit()
     (message,) = bench.told()
     assert message["payload"]["ChangeEventHeader"]["changeType"] == "CREATE"
     assert message["payload"]["Preferred_Name__c"] == "Addie"
 
 
-def test_compound_fields_are_nested_in_the_body_and_dotted_in_the_header(bench: Bench) -> None:
-    record_id = bench.create(CONTACT, LastName="Sample", MailingStreet="1 Example Way")
+def test_compound_fields_are_nested_in_the_body_and_dotted_in_the_header() -> None:
+    bench = Bench(pack(CONTACTS, "force-app"), "Contact")
+    record_id = bench.create(LastName="Sample", MailingStreet="1 Example Way")
     bench.update(record_id, LastName="Example", MailingStreet="2 Example Way")
     payload = bench.last("/data/ContactChangeEvent")
     assert payload["ChangeEventHeader"]["changedFields"] == [
@@ -242,22 +249,22 @@ def test_compound_fields_are_nested_in_the_body_and_dotted_in_the_header(bench: 
 
 
 def test_the_ssn_is_masked_for_a_subscriber_who_may_not_see_it(bench: Bench) -> None:
-    bench.create(SSN__c="900-12-3456")
-    person = Person(id=ME, username="x", name="X", view_encrypted=False, view_all=True)
-    assert bench.last(person=person)["SSN__c"] == "XXX-XX-3456"
+    bench.create(**made_up(SSN__c="900-12-3456"))
+    assert bench.last(person="integration")["SSN__c"] == "900-12-3456"
+    assert bench.last(person="admin")["SSN__c"] == "XXX-XX-3456"
 
 
 def test_a_hard_delete_is_not_told(bench: Bench) -> None:
-    record_id = bench.create()
-    bench.store.purge(PATIENT, record_id)
+    record_id = bench.create(**made_up())
+    bench.store.purge(bench.sobject, record_id)
     assert len(bench.told()) == 1
 
 
 def test_events_are_kept_for_three_days(bench: Bench) -> None:
-    bench.create()
+    bench.create(**made_up())
     marker = bench.told()[0]["event"]["replayId"]
     bench.now += timedelta(hours=71)
-    bench.create()
+    bench.create(**made_up())
     assert len(bench.told(since=marker)) == 1
     bench.now += timedelta(hours=2)
     with pytest.raises(UnknownReplayId):
@@ -266,9 +273,9 @@ def test_events_are_kept_for_three_days(bench: Bench) -> None:
 
 
 def test_gap_events_have_a_header_and_nothing_else(bench: Bench) -> None:
-    record_id = bench.create()
-    bench.bus.publish_gap("GAP_UPDATE", PATIENT, [record_id], ME, [SYNC.name])
-    bench.bus.publish_gap("GAP_OVERFLOW", PATIENT, [], ME, [SYNC.name])
+    record_id = bench.create(**made_up())
+    bench.bus.publish_gap("GAP_UPDATE", bench.sobject, [record_id], bench.me, [SYNC.name])
+    bench.bus.publish_gap("GAP_OVERFLOW", bench.sobject, [], bench.me, [SYNC.name])
     gap, overflow = (m["payload"] for m in bench.told(SYNC.name))
     assert set(gap) == set(overflow) == {"ChangeEventHeader"}
     assert gap["ChangeEventHeader"]["recordIds"] == [record_id]

@@ -1,14 +1,20 @@
 """The subset of SOQL: what it answers, and that it refuses the rest."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from listener.standin.objects import clinic_schema
+from listener.standin.metadata.archive import unpack
+from listener.standin.metadata.setup import Setup
+from listener.standin.package import shipped
 from listener.standin.problems import ApiError
 from listener.standin.query import checked, run
+from listener.standin.schema import Schema
 from listener.standin.soql import parse
+from listener.standin.standard import standard_schema
 from listener.standin.store import Store
+from listener.standin.transaction import Transaction
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 PATIENTS: list[dict[str, object]] = [
@@ -24,15 +30,22 @@ PATIENTS: list[dict[str, object]] = [
 ]
 
 
+def clinic_schema(clock: Callable[[], datetime]) -> Schema:
+    """As the package makes it."""
+    schema = standard_schema()
+    assert Setup(schema, clock).deploy(unpack(shipped())).success
+    return schema
+
+
 @pytest.fixture
 def store() -> Store:
     """Four patients saved one minute apart, the last one deleted."""
     now = [NOON]
-    store = Store(clinic_schema(), lambda: now[0])
+    store = Store(clinic_schema(lambda: now[0]), lambda: now[0])
     patient = store.schema.objects["Patient__c"]
     ids = []
     for values in PATIENTS:
-        change = store.begin("005000000000001AAA", None)
+        change = Transaction(store, "005000000000001AAA", None, automation=False)
         ids.append(change.create(patient, {"Last_Name__c": "Sample", **values}))
         change.commit()
         now[0] += timedelta(minutes=1)
@@ -41,8 +54,9 @@ def store() -> Store:
 
 def names(store: Store, text: str, *, deleted: bool = False) -> list[object]:
     query = parse(text)
-    sobject, selected = checked(store.schema, query)
-    return [row[selected[0]] for row in run(store, sobject, query, deleted=deleted)]
+    sobject, selected = checked(store.schema.find, query)
+    rows = store.rows(sobject, deleted=deleted)
+    return [row[selected[0]] for row in run(rows, sobject, query, store.now().date())]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +113,7 @@ def test_ids_match_in_both_lengths(store: Store) -> None:
 
 def test_deleted_rows_are_for_query_all_only(store: Store) -> None:
     patient = store.schema.objects["Patient__c"]
-    change = store.begin("005000000000001AAA", None)
+    change = Transaction(store, "005000000000001AAA", None, automation=False)
     change.delete(patient, str(names(store, "SELECT Id FROM Patient__c WHERE First_Name__c = 'Ben'")[0]))
     change.commit()
     assert names(store, "SELECT First_Name__c FROM Patient__c WHERE IsDeleted = true", deleted=True) == ["Ben"]
@@ -157,7 +171,7 @@ def test_a_query_the_org_would_refuse_is_refused(store: Store, text: str, code: 
 
 
 def test_a_wrong_literal_is_refused_even_when_there_is_no_record() -> None:
-    empty = Store(clinic_schema(), lambda: NOON)
+    empty = Store(clinic_schema(lambda: NOON), lambda: NOON)
     with pytest.raises(ApiError, match="must be of type boolean"):
         names(empty, "SELECT Id FROM Patient__c WHERE Ready_for_Fusion__c = 1")
 

@@ -121,9 +121,25 @@ def _worker(project: Project) -> Iterator[Finding]:
     if encrypted and "ViewEncryptedData" not in one.texts("userPermissions/name"):
         yield one.finding("lacks ViewEncryptedData: the SSN would arrive masked and be refused")
     yield from _sees_all(one, mapping.object_name, "records of other owners could not be read")
+    yield from _may_edit_what_others_own(project, mapping.object_name)
     for other in project.of("PermissionSet"):
         if other.name != WORKER and other.texts("customPermissions/name"):
             yield other.finding("marks its users as the integration user, so that their edits would not be queued")
+
+
+def _may_edit_what_others_own(project: Project, object_name: str) -> Iterator[Finding]:
+    """View All lets nobody edit: where records are private, a sharing rule must ("Sharing Considerations")."""
+    made = project.find("CustomObject", object_name)
+    if made is None or made.text("sharingModel") != "Private":
+        return
+    rules = project.find("SharingRules", object_name)
+    given = [] if rules is None else rules.xml.findall("sharingOwnerRules")
+    groups = {part.findtext("sharedTo/group") or "" for part in given if part.findtext("accessLevel") == "Edit"}
+    if not groups:
+        yield made.finding("is private, and no sharing rule lets fusion-sync write what it found")
+    for name in sorted(groups):
+        if project.find("Group", name) is None:
+            yield made.finding(f"is shared with the group {name}, which does not exist")
 
 
 def _sees_all(one: Component, object_name: str, otherwise: str) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ SUFFIX = {
     "ExtlClntAppOauthSettings": "ecaOauth",
     "FlexiPage": "flexipage",
     "Flow": "flow",
+    "Group": "group",
     "Layout": "layout",
     "ListView": "listView",
     "PathAssistant": "pathAssistant",
@@ -29,6 +30,7 @@ SUFFIX = {
     "Report": "report",
     "ReportFolder": "reportFolder",
     "ReportType": "reportType",
+    "SharingRules": "sharingRules",
     "ValidationRule": "validationRule",
 }
 """Every kind that we ship, with the end of its file name. A kind that is not here is one that nobody has checked."""
