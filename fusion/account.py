@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 CODE_LIFE = timedelta(minutes=10)
 _COST = 2**14  # about 50 ms and 16 MB a guess on the machines of 2026
 _GONE = "the page that asked for a log-in code is gone"
+_OPEN = dict.fromkeys(("standing", "said", "hint", "shut_at"))
 _NO_LONGER = dict.fromkeys(("asked_at", "code", "given_at"))
 
 
@@ -127,6 +128,33 @@ class KeptAccount:
         await self._put(profile=self._sealed.seal(body), profile_at=NOW)
         self._kept = body
 
+    async def about_to_change(self, new: KeptAccount) -> None:
+        """The portal is about to be told the password of *new*, the same user: committed before it is."""
+        await self._put(next_password=await new.digest(), next_at=NOW)
+
+    async def not_changed(self) -> None:
+        """It surely was not."""
+        await self._put(next_password=None, next_at=None)
+
+    async def changed(self, new: KeptAccount) -> None:
+        """It surely was: from now on ours is the one before."""
+        await self._put(
+            password=await new.digest(),
+            last_password=await self.digest(),
+            used_from=NOW,
+            tries=0,
+            next_password=None,
+            next_at=None,
+            **_OPEN,
+            **_NO_LONGER,
+        )
+
+    async def forgive(self, standing: Standing) -> None:
+        """Open the door if it is shut for just that reason."""
+        account = await self.account()
+        if account is not None and account.standing == standing.value:
+            await self._put(**_OPEN)
+
     async def account(self) -> Account | None:
         """The row."""
         async with self._db.reading() as tx:
@@ -158,7 +186,7 @@ class KeptAccount:
             tries=0,
             next_password=None,
             next_at=None,
-            **dict.fromkeys(("standing", "said", "hint", "shut_at")),
+            **_OPEN,
             **_NO_LONGER,
         )
         return None

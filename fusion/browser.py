@@ -24,12 +24,13 @@ from fusion.pages import chart, outline, search
 from fusion.pages.door import Credentials, Door
 from fusion.pages.edits import create, update
 from fusion.pages.memory import Forgetful, Memory, Shut
+from fusion.pages.new_password import Answer, change
 from fusion.pages.pack import Pack, load_pack
 from fusion.pages.tab import LOOK_AGAIN, NO_EVIDENCE, LoggedOut, Patience, Tab
 from fusion.patient import Edit, Hit, Identity, Patient, Shown
 from fusion.portal import AboutToSave, Refused
 from fusion.warm import WarmBrowser, Wear
-from listener.errors import EntryError, Outage
+from listener.errors import EntryError, Outage, SetupError
 
 if TYPE_CHECKING:
     from fusion.settings import PortalSettings, SyncSettings
@@ -152,6 +153,24 @@ class WebPortal:
             lambda tab: update(tab, portal_id, edits, expect=expect, about_to_save=about_to_save),
             [*values, expect.first_name, expect.last_name],
         )
+
+    async def change_password(
+        self, old: SecretStr, new: SecretStr, *, about_to_change: Callable[[], Awaitable[None]]
+    ) -> Answer:
+        """See `fusion.pages.new_password.change`. `SetupError` if the pack does not say where that is done."""
+        page = self._pack.password
+        if page is None:
+            raise SetupError("the pack has no [password]", hint="describe the page there, or change it by hand")
+        return await self._visit(lambda tab: change(tab, page, old=old, new=new, about_to_change=about_to_change))
+
+    async def enter(self) -> None:
+        """Be logged in, by the password or by the session that is kept."""
+
+        async def come_in(tab: Tab) -> None:
+            inside = {"inside": tab.visible(self._pack.page.inside)}
+            await tab.open(self._pack.routes.home, inside, expected="the first page")
+
+        await self._visit(come_in)
 
     async def _visit(self, work: Callable[[Tab], Awaitable[T]], values: Iterable[str] = ()) -> T:
         """What the work gives, on a page of ours. *values* must not be in what is kept of the page if it fails."""

@@ -44,6 +44,11 @@ class PortalSettings(Part):
         description="Password of that portal user",
         json_schema_extra={"hint": "put the portal user's password into .env, or name its file"},
     )
+    new_password: SecretStr | None = Field(
+        default=None,
+        description="The password that `portal rotate` changes it to; afterwards it becomes PORTAL_PASSWORD",
+        json_schema_extra={"hint": "choose one that this user has not had, and put it into .env, or name its file"},
+    )
     totp_secret: SecretStr | None = Field(
         default=None,
         description="Secret of the authenticator app of that user, in base32; only where the portal asks for its codes",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from pydantic import SecretStr
 
-from fusion.cli.acting import Json, Reason, act
+from fusion.cli.acting import Json, Reason, act, refusing
 from fusion.cli.tables import as_json, show, table
 from fusion.expiry import expires_at
 from fusion.settings import Settings, load
-from listener import gates, portal_account
+from listener import gates, holders, portal_account
 from listener.database import Database
+from listener.errors import SetupError
 from listener.gates import Lane
 from listener.sealed import Sealed
 
@@ -59,6 +61,53 @@ def again(reason: Reason, json: Json = False) -> None:
 
     name = load(portal=True).portal.holding
     act(lambda tx, actor: try_again(tx, name, actor=actor, reason=reason), json=json)
+
+
+@app.command()
+def rotate(json: Json = False) -> None:
+    """Change the portal's password from PORTAL_PASSWORD to PORTAL_NEW_PASSWORD. Stop the worker first.
+
+    If it is cut off, run it again: it finds out which of the two is good, with one attempt each at the most.
+    """
+    with refusing(json=json):
+        said = asyncio.run(_rotate(load(portal=True)))
+    typer.echo(as_json({"ok": True, "said": said}) if json else said)
+
+
+async def _rotate(settings: Settings) -> str:
+    from fusion import chromium, leftovers
+    from fusion.account import KeptAccount
+    from fusion.browser import WebPortal
+    from fusion.pages.pack import load_pack
+    from fusion.rotation import User, rotate
+
+    portal, sync = settings.portal, settings.sync
+    if portal.new_password is None:
+        raise SetupError("PORTAL_NEW_PASSWORD is not set", hint="choose a password that this user has not had")
+    db = Database(settings.database.url)
+    executable = chromium.find(sync.browser)
+
+    def user(password: SecretStr) -> User:
+        account = KeptAccount(db, portal.holding, password, sync.keys)
+        with_it = portal.model_copy(update={"password": password})
+        return User(
+            password=password,
+            account=account,
+            portal=lambda: WebPortal.from_settings(with_it, sync, memory=account, executable=executable),
+        )
+
+    try:
+        await db.check()
+        async with holders.held(db, portal.holding, lease=timedelta(seconds=20)):
+            await asyncio.to_thread(leftovers.end_leftovers)
+            return await rotate(
+                user(portal.password),
+                user(portal.new_password),
+                load_pack(sync.pack),
+                say=lambda line: typer.echo(line, err=True),
+            )
+    finally:
+        await db.close()
 
 
 async def _status(settings: Settings) -> dict[str, Any]:

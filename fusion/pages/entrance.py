@@ -58,7 +58,7 @@ class Password(Data):
     """How the user changes the password; each `rule` is a regular expression that a new one must match somewhere.
 
     `days`: how long one is good, None if for ever. `old` is left out where the page does not ask for it, as when the
-    password has expired. `changed`: the portal's evidence.
+    password has expired. `wrong`: it does not accept the old one; `changed`: the portal's evidence.
     """
 
     days: int | None = None
@@ -68,6 +68,7 @@ class Password(Data):
     again: Spots
     save: Spots
     alert: Spots
+    wrong: Spots
     changed: Spots
     rules: tuple[str, ...] = ()
 
