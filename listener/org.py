@@ -186,9 +186,8 @@ class SalesforceOrg:
     async def deleted_since(self, object_name: str, since: datetime, until: datetime) -> AsyncIterator[Touched]:
         """As `Org` says. Where the log does not reach back ("startDate before ...") the recycle bin has to do."""
         end = _utc(until)
-        start = min(max(_utc(since), end - _LOG_OF_DELETES), end - timedelta(minutes=2))
-        path = f"sobjects/{_name(object_name)}/deleted/"
-        answer = await self._rest.get(path, start=_literal(start), end=_literal(end))
+        start = _literal(min(max(_utc(since), end - _LOG_OF_DELETES), end - timedelta(minutes=2)))
+        answer = await self._rest.get(f"sobjects/{_name(object_name)}/deleted/", start=start, end=_literal(end))
         if isinstance(answer, Refusal) and answer.code == "INVALID_REPLICATION_DATE":
             async for one in self.changed_since(object_name, since, until, where="IsDeleted = true"):
                 yield one
@@ -210,8 +209,16 @@ class SalesforceOrg:
         return told
 
     async def describe(self, object_name: str) -> dict[str, FieldDescription]:
-        answer = await self._rest.get(f"sobjects/{_name(object_name)}/describe")
-        return {one["name"]: _field(one) for one in _list_in(_granted(answer, object_name), "fields")}
+        told = _granted(await self._rest.get(f"sobjects/{_name(object_name)}/describe"), object_name)
+        return {one["name"]: _field(one) for one in _list_in(told, "fields")}
+
+    async def permission_sets(self, user_id: str, names: Sequence[str]) -> frozenset[str]:
+        """Which of the permission sets of those names the user has; `SetupError` where that may not be seen."""
+        listed = ",".join(f"'{_name(one)}'" for one in names)
+        sets = self._query("PermissionSet", ["Id", "Name"], f"Name IN ({listed})")
+        found = {one["Id"]: str(one["Name"]) async for one in sets}
+        given = self._query("PermissionSetAssignment", ["Id", "PermissionSetId"], f"AssigneeId = '{_id(user_id)}'")
+        return frozenset([found[one["PermissionSetId"]] async for one in given if one["PermissionSetId"] in found])
 
     async def limits(self) -> dict[str, tuple[int, int]]:
         """Used and allowed of every limit of the org, by name; none where this user may not see them."""

@@ -13,13 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from fusion import expiry
+from fusion.admission import login_of
 from fusion.cli.acting import Json
 from fusion.cli.tables import as_json, show
+from fusion.codes import Code
+from fusion.mapping import RecordMapping, load_mapping
 from fusion.pages.pack import load_pack
 from fusion.settings import Settings, load
+from fusion.writeback import Status
 from listener import portal_account
 from listener.checkup import Finding, Verdict, examine
 from listener.database import Database
+from listener.org import SalesforceOrg
+from listener.org_checkup import Needs, examine_org
 
 _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}
 
@@ -28,14 +34,16 @@ def command(
     database: Annotated[
         bool, typer.Option("--database", help="The outbox's database: is it sound, and does anything in it wait?")
     ] = False,
+    salesforce: Annotated[
+        bool, typer.Option("--salesforce", help="Salesforce: is this the right user, and may it do what it must?")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Examine the installation: one line a question, and the next move where one is needed. Changes nothing.
 
-    Without an option everything is examined. Exits with 1 if anything is wrong; a warning is not.
+    Without an option the database is examined. Exits with 1 if anything is wrong; a warning is not.
     """
-    del database  # the only part that can be asked for, so far
-    findings = asyncio.run(_examine(load()))
+    findings = asyncio.run(_examine(load(salesforce=salesforce), database=database or not salesforce, org=salesforce))
     sound = all(one.verdict is not Verdict.WRONG for one in findings)
     if json:
         typer.echo(as_json({"ok": sound, "checks": [asdict(one) for one in findings]}))
@@ -45,15 +53,38 @@ def command(
         raise typer.Exit(1)
 
 
-async def _examine(settings: Settings) -> list[Finding]:
+async def _examine(settings: Settings, *, database: bool, org: bool) -> list[Finding]:
     db = Database(settings.database.url)
     try:
-        found = await examine(db, expected=settings.sync.expected)
-        if all(one.verdict is not Verdict.WRONG for one in found):
+        found = await examine(db, expected=settings.sync.expected) if database else []
+        if database and all(one.verdict is not Verdict.WRONG for one in found):
             found.append(await _password(db, load_pack(settings.sync.pack).password_days))
-        return found
+        return found + (await _org(settings, db) if org else [])
     finally:
         await db.close()
+
+
+async def _org(settings: Settings, db: Database) -> list[Finding]:
+    login = login_of(settings, db)
+    org = SalesforceOrg(login, api_version=settings.salesforce.api_version)
+    try:
+        return await examine_org(org, login, settings.salesforce, needs_of(load_mapping(settings.sync.mapping)))
+    finally:
+        await org.close()
+        await login.close()
+
+
+def needs_of(mapping: RecordMapping) -> Needs:
+    """What the integration user must be able to do, with names that people know."""
+    own = mapping.own
+    labels = {name: name.removesuffix("__c").replace("_", " ") for name in mapping.reads}
+    labels |= {source: rule.policy.label for rule in mapping.rules.values() for source in rule.sources}
+    return Needs(
+        object_name=mapping.object_name,
+        reads=labels,
+        writes=own.names(),
+        says={own.status: [str(one) for one in Status], own.error_code: [str(one) for one in Code]},
+    )
 
 
 async def _password(db: Database, days: int | None) -> Finding:
