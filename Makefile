@@ -4,7 +4,7 @@ VENV := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts unit check-migrations format package bench clean
+.PHONY: help demo test lint types contracts unit check-migrations format package bench bench-capture clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ package: .make/node/ready ## sfdx/ as zips for deployment tools other than sf, i
 	@cd build/patient && python3 -m zipfile -c ../fusion-sync-patient.zip .
 	@cd build/contact && python3 -m zipfile -c ../fusion-sync-contact.zip .
 	@ls build/*.zip
+
+bench-capture: .make/bench .make/node/ready ## the stream beside other clients of one server; ARGS="--quick --json"
+	@$(VENV)/fusion-sync bench capture $(ARGS)
 
 bench: .make/bench ## the outbox beside other queues, four minutes, and what telling Salesforce costs; ARGS="--quick --json"
 	@$(VENV)/fusion-sync bench outbox $(ARGS)

