@@ -17,7 +17,10 @@ from tests import outbox_rows as rows
 from tests.fake_org import FakeOrg
 from tests.fusion.desk import OWN, raising
 from tests.fusion.round import Round
-from tests.fusion.test_drain import AWAY, of
+from tests.fusion.test_drain import AWAY, lines, of
+
+
+__all__ = ["lines"]  # a fixture for every test here: what is logged, as the program logs it
 
 
 @pytest.fixture
