@@ -19,7 +19,6 @@ from tests.fusion.desk import OWN, raising
 from tests.fusion.round import Round
 from tests.fusion.test_drain import AWAY, lines, of
 
-
 __all__ = ["lines"]  # a fixture for every test here: what is logged, as the program logs it
 
 
