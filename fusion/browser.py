@@ -25,7 +25,8 @@ from fusion.pages.door import Credentials, Door
 from fusion.pages.edits import create, update
 from fusion.pages.memory import Forgetful, Memory, Shut
 from fusion.pages.new_password import Answer, change
-from fusion.pages.pack import Pack, load_pack
+from fusion.pages.pack import Pack
+from fusion.pages.pack_file import load_pack
 from fusion.pages.tab import LOOK_AGAIN, NO_EVIDENCE, LoggedOut, Patience, Tab
 from fusion.patient import Edit, Hit, Identity, Patient, Shown
 from fusion.portal import AboutToSave, Refused

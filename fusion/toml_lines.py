@@ -11,7 +11,7 @@ import tomllib
 from typing import Any
 
 Keys = tuple[str, ...]
-"""The way to a value: `("patient", "phone", "transform")`."""
+"""The way to a value: `("patient", "phone", "transform")`; in an array by number, `("login", "steps", "0")`."""
 
 
 def line_of(keys: Keys, text: str) -> int | None:
@@ -37,7 +37,10 @@ def line_in(error: tomllib.TOMLDecodeError, text: str) -> int:
 def _depth(keys: Keys, data: Any) -> int:
     """How many of the keys lead on from each other."""
     for depth, key in enumerate(keys):
-        if not isinstance(data, dict) or key not in data:
+        if isinstance(data, list) and key.isdecimal() and int(key) < len(data):
+            data = data[int(key)]
+        elif isinstance(data, dict) and key in data:
+            data = data[key]
+        else:
             return depth
-        data = data[key]
     return len(keys)

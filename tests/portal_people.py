@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from fusion.browser import WebPortal
-from fusion.pages.pack import Pack, load_pack
+from fusion.pages.pack import Pack
+from fusion.pages.pack_file import load_pack
 from fusion.pages.tab import Patience
 from fusion.pages.values import canonical, shown
 from fusion.patient import Edit, Field, Patient, Section, Values

@@ -54,6 +54,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Set up": {
         "config": "Show every setting, what it means and where it came from.",
+        "pack": "Check the description of a portal.",
         "login": "Log in to Salesforce in a browser, once; or see whether the log-in works.",
         "migrate": "Make or change the database's tables.",
     },

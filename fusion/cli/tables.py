@@ -19,7 +19,7 @@ STATE_STYLES = {
     "SUPERSEDED": "dim",
 }
 
-SENTENCES = frozenset({"why", "message", "fields", "meaning"})
+SENTENCES = frozenset({"why", "message", "fields", "meaning", "what is wrong", "how to mend it"})
 """Columns that may go over several lines."""
 
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fusion.pages.spot import Data, Spots
+from fusion.pages.spot import Data, Pattern, Spots
 from fusion.pages.standing import Standing
 
 
@@ -70,7 +70,7 @@ class Password(Data):
     alert: Spots
     wrong: Spots
     changed: Spots
-    rules: tuple[str, ...] = ()
+    rules: tuple[Pattern, ...] = ()
 
 
 class Lock(Data):

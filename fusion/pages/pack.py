@@ -1,31 +1,23 @@
-"""A portal as data: where things are, what they are called, how values are written. Loaded, checked, and never changed.
+"""A portal as data: where things are, what they are called, how values are written. Checked, and never changed.
 
-What a pack must hold is what these classes say; a mistake is a `SetupError` with the file's line. Packs lie in folders
-beside this file; `FUSION_SYNC_PACK` names one of them, or the path of a folder elsewhere.
+What a pack must hold is what these classes say; `pack_file` reads it and tells a mistake with its line.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from fusion import patient
 from fusion.pages.entrance import Lock, Login, Password, Stop
-from fusion.pages.spot import Data, Spot, Spots
+from fusion.pages.spot import Data, Pattern, Spot, Spots
 from fusion.patient import Section
-from fusion.toml_lines import line_in, line_of
-from listener.errors import SetupError
 
-BUILT_IN = Path(__file__).parent
-_FILE = "pack.toml"
-_HINT = "correct the pack; `fusion_web` in the package is an example of a whole one"
 _IDENTIFYING = (patient.Field.FIRST_NAME, patient.Field.LAST_NAME, patient.Field.BIRTH_DATE)
 
 
@@ -132,7 +124,7 @@ class Forms(Data):
 class DialogClass(Data):
     """What an unknown dialog is about, by a regular expression over its words."""
 
-    words: str
+    words: Pattern
     is_: str = Field(alias="is")
 
 
@@ -167,8 +159,14 @@ class Search(Data):
     echo: str | None = None
     more: Spots | None = None
     pages: int = 50
-    name: str
+    name: Pattern
     row: ResultRow
+
+    @model_validator(mode="after")
+    def _name_in_parts(self) -> Self:
+        if not {"last", "given"} <= re.compile(self.name).groupindex.keys():
+            raise ValueError("name must have the groups (?P<last>…) and (?P<given>…)")
+        return self
 
 
 class Chart(Data):
@@ -180,7 +178,7 @@ class Chart(Data):
 
     ready: Spots
     missing: Spots
-    answer: str | None = None
+    answer: Pattern | None = None
     header: str
     id: str
     pair: str
@@ -201,8 +199,8 @@ class New(Data):
 class Messages(Data):
     """How to read an alert in a form: regular expressions, case does not count."""
 
-    trouble: str
-    gone: str
+    trouble: Pattern
+    gone: Pattern
 
 
 class Pack(Data):
@@ -242,56 +240,3 @@ class Pack(Data):
     def entry(self, field: patient.Field) -> Entry | None:
         """How that field is entered; None if this portal has no such field."""
         return self.sections[field.section].fields.get(field)
-
-
-def load_pack(name: str) -> Pack:
-    """The pack of that name or folder. Raises SetupError with file, line and what is wrong there."""
-    path = _path(name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError:
-        known = ", ".join(sorted(entry.parent.name for entry in BUILT_IN.glob(f"*/{_FILE}")))
-        raise SetupError(
-            f"there is no portal pack {name}", hint=f"set FUSION_SYNC_PACK to {known} or a folder"
-        ) from None
-    return parse_pack(text, where=str(path))
-
-
-def parse_pack(text: str, *, where: str = _FILE) -> Pack:
-    """The pack in that text; messages call it *where*."""
-    try:
-        pack = Pack.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as wrong:
-        raise SetupError(f"{where} line {line_in(wrong, text)}: not readable as TOML", hint=_HINT) from None
-    except ValidationError as wrong:
-        raise SetupError("; ".join(_complaints(text, where, wrong)), hint=_HINT) from None
-    for path, pattern in _patterns(pack):
-        try:
-            re.compile(pattern)
-        except re.error as bad:
-            told = f"not a regular expression: {bad}"
-            raise SetupError(f"{where} line {line_of(path, text)}: {'.'.join(path)}: {told}", hint=_HINT) from None
-    return pack
-
-
-def _path(name: str) -> Path:
-    return (Path(name) if "/" in name else BUILT_IN / name) / _FILE
-
-
-def _complaints(text: str, where: str, wrong: ValidationError) -> Iterator[str]:
-    for error in wrong.errors(include_url=False, include_context=False, include_input=False):
-        path = tuple(str(part) for part in error["loc"] if part != "[key]")
-        told = f"{'.'.join(path)}: " if path else ""
-        yield f"{where} line {line_of(path, text) or 1}: {told}{error['msg'].removeprefix('Value error, ')}"
-
-
-def _patterns(pack: Pack) -> Iterator[tuple[tuple[str, ...], str]]:
-    yield ("search", "name"), pack.search.name
-    yield ("messages", "trouble"), pack.messages.trouble
-    yield ("messages", "gone"), pack.messages.gone
-    if pack.chart.answer is not None:
-        yield ("chart", "answer"), pack.chart.answer.replace("{id}", "1")
-    for rule in pack.password.rules if pack.password else ():
-        yield ("password", "rules"), rule
-    for dialog in pack.page.dialogs:
-        yield ("page", "dialogs", "words"), dialog.words

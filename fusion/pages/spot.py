@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import typing
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from playwright.async_api import Page
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+ROLES: frozenset[str] = frozenset(typing.get_args(typing.get_type_hints(Page.get_by_role)["role"]))
+"""What a screen reader may call a thing, as Playwright knows it."""
 
 
 class Data(BaseModel):
@@ -29,12 +35,26 @@ class Spot(Data):
             raise ValueError("a spot is found by one of role, label, css or text")
         if self.name is not None and self.role is None:
             raise ValueError("name goes with role")
+        if self.role is not None and self.role not in ROLES:
+            raise ValueError(f"{self.role} is no role")
         return self
 
     @property
     def says(self) -> str:
         """The thing as a message names it."""
         return f'"{self.name or self.label or self.text or self.css or self.role}"'
+
+
+def _compiled(pattern: str) -> str:
+    try:
+        re.compile(pattern.replace("{id}", "1"))
+    except re.error as bad:
+        raise ValueError(f"not a regular expression: {bad}") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiled)]
+"""A regular expression; where it is about one chart, {id} stands for the chart's."""
 
 
 def _as_many(value: object) -> object:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from fusion.pages.pack import load_pack
+from fusion.pages.pack_file import load_pack
 from fusion.pages.values import shown
 from fusion.patient import Field, Patient, Section, Values
 from fusion.standin.server import DEFAULT_USERS, StandInPortal

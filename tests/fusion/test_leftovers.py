@@ -24,7 +24,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from fusion import chromium
 from fusion.browser import WebPortal
-from fusion.pages.pack import load_pack
+from fusion.pages.pack_file import load_pack
 from listener.holders import this_process
 
 async def main():

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fusion.pages.pack import BUILT_IN, Kind, load_pack, parse_pack
+from fusion.pages.pack import Kind
+from fusion.pages.pack_file import BUILT_IN, load_pack, parse_pack
 from fusion.patient import Field, Section
 from listener.errors import SetupError
 

@@ -15,7 +15,8 @@ from typing import Any, Self
 import aiohttp
 
 from fusion.codes import Code
-from fusion.pages.pack import Pack, load_pack
+from fusion.pages.pack import Pack
+from fusion.pages.pack_file import load_pack
 from fusion.pages.values import canonical, given_and_middle, shown
 from fusion.patient import Edit, Field, Hit, Identity, Patient, Row, Section, Shown, Values
 from fusion.portal import AboutToSave, Refused
