@@ -24,7 +24,7 @@ from fusion.lease import LeaseTimes
 from fusion.mapping import RecordMapping, load_mapping
 from fusion.ops import health
 from fusion.pace import Pace
-from fusion.pages.pack import load_pack
+from fusion.pages.pack_file import load_pack
 from fusion.scheduler import Chore, Scheduler
 from fusion.settings import Settings
 from fusion.timetable import Timetable

@@ -21,13 +21,15 @@ from pydantic import SecretStr
 
 from fusion.codes import Code
 from fusion.pages import chart, outline, search
+from fusion.pages.cover import LoggedOut
 from fusion.pages.door import Credentials, Door
 from fusion.pages.edits import create, update
 from fusion.pages.memory import Forgetful, Memory, Shut
 from fusion.pages.new_password import Answer, change
 from fusion.pages.pack import Pack
 from fusion.pages.pack_file import load_pack
-from fusion.pages.tab import LOOK_AGAIN, NO_EVIDENCE, LoggedOut, Patience, Tab
+from fusion.pages.patience import Patience
+from fusion.pages.tab import LOOK_AGAIN, NO_EVIDENCE, Tab
 from fusion.patient import Edit, Hit, Identity, Patient, Shown
 from fusion.portal import AboutToSave, Refused
 from fusion.warm import WarmBrowser, Wear
@@ -236,9 +238,7 @@ class WebPortal:
         log.warning("the portal's door is shut", state=shut.standing, why=str(shut), hint=shut.hint, evidence=path)
 
     async def _outline(self, tab: Tab, code: Code, values: Iterable[str]) -> str:
-        return await outline.keep(
-            tab.page, self._pack, folder=self._evidence, code=code, now=datetime.now(UTC), values=values
-        )
+        return await outline.keep(tab, folder=self._evidence, code=code, now=datetime.now(UTC), values=values)
 
     async def _translated(self, broken: PlaywrightError, tab: Tab | None, values: Iterable[str]) -> Exception:
         """What a Playwright error means for the row."""

@@ -24,7 +24,8 @@ from fusion import leftovers
 from fusion.pages.door import Door
 from fusion.pages.memory import Memory, Profile
 from fusion.pages.pack import Pack
-from fusion.pages.tab import Patience, Tab
+from fusion.pages.patience import Patience
+from fusion.pages.tab import Tab
 from listener.errors import Outage, SetupError
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from fusion.browser import WebPortal
 from fusion.pages.pack import Pack
 from fusion.pages.pack_file import load_pack
-from fusion.pages.tab import Patience
+from fusion.pages.patience import Patience
 from fusion.pages.values import canonical, shown
 from fusion.patient import Edit, Field, Patient, Section, Values
 from fusion.standin.server import DEFAULT_USERS, StandInPortal

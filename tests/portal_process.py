@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from fusion.account import KeptAccount
 from fusion.browser import WebPortal
-from fusion.pages.pack import load_pack
-from fusion.pages.tab import Patience
+from fusion.pages.pack_file import load_pack
+from fusion.pages.patience import Patience
 from listener.database import Database
 from listener.errors import SyncError
 

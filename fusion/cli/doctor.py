@@ -18,7 +18,7 @@ from fusion.cli.acting import Json
 from fusion.cli.tables import as_json, show
 from fusion.codes import Code
 from fusion.mapping import RecordMapping, load_mapping
-from fusion.pages.pack import load_pack
+from fusion.pages.pack_file import load_pack
 from fusion.settings import Settings, load
 from fusion.writeback import Status
 from listener import portal_account

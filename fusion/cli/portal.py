@@ -78,7 +78,7 @@ async def _rotate(settings: Settings) -> str:
     from fusion import chromium, leftovers
     from fusion.account import KeptAccount
     from fusion.browser import WebPortal
-    from fusion.pages.pack import load_pack
+    from fusion.pages.pack_file import load_pack
     from fusion.rotation import User, rotate
 
     portal, sync = settings.portal, settings.sync
@@ -111,7 +111,7 @@ async def _rotate(settings: Settings) -> str:
 
 
 async def _status(settings: Settings) -> dict[str, Any]:
-    from fusion.pages.pack import load_pack
+    from fusion.pages.pack_file import load_pack
 
     db = Database(settings.database.url)
     try:

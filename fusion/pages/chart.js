@@ -6,20 +6,23 @@
       .map((pair) => [pair.querySelector(spec.label), pair.querySelector(spec.value)])
       .filter(([label, value]) => label && value)
       .map(([label, value]) => [text(label), value.textContent]);
+  // A table's line: the label of a value stands at the head of its column.
+  const columnsOf = (row, heads) =>
+    [...row.querySelectorAll(spec.value)].map((cell, at) => [text(heads[at]), cell.textContent]);
   const header = document.querySelector(spec.header);
   const sections = {};
-  for (const [name, { area, rows }] of Object.entries(spec.sections)) {
+  for (const [name, { area, rows, heads }] of Object.entries(spec.sections)) {
     const node = document.querySelector(area);
     sections[name] = node && {
-      revision: node.getAttribute(spec.revision) ?? "",
+      revision: (spec.revision && node.getAttribute(spec.revision)) ?? "",
       pairs: rows ? [] : pairsIn(node),
       rows: rows
         ? [...node.querySelectorAll(rows)].map((row) => ({
             key: row.getAttribute(spec.row_key) ?? "",
-            pairs: pairsIn(row),
+            pairs: heads ? columnsOf(row, node.querySelectorAll(heads)) : pairsIn(row),
           }))
         : [],
     };
   }
-  return { header: header ? pairsIn(header) : [], sections };
+  return { address: location.href, header: header ? pairsIn(header) : [], sections };
 };

@@ -20,9 +20,10 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Locator
 
 from fusion.codes import Code
+from fusion.pages.cover import LoggedOut
 from fusion.pages.pack import Form, Pack
 from fusion.pages.script import script
-from fusion.pages.tab import LoggedOut, Tab
+from fusion.pages.tab import Tab
 from fusion.pages.values import canonical
 from fusion.patient import Row, Section, Shown, Values
 from fusion.portal import Refused
@@ -127,13 +128,13 @@ async def _whole(tab: Tab, raw: dict[str, Any]) -> dict[str, Any]:
     """What was read, once all sections are there: a portal may draw them one after the other."""
     for section, form in tab.pack.sections.items():
         if not raw["sections"][section]:
-            await tab.first_of({"it": tab.page.locator(form.area).first}, expected=f'"{section}"')
+            await tab.first_of({"it": tab.place.locator(form.area).first}, expected=f'"{section}"')
             raw = await _read(tab)
     return raw
 
 
 async def _read(tab: Tab) -> dict[str, Any]:
-    raw: dict[str, Any] = json.loads(await tab.page.evaluate(_READ, _spec(tab.pack)))
+    raw: dict[str, Any] = json.loads(await tab.evaluate(_READ, _spec(tab.pack)))
     return raw
 
 
@@ -150,13 +151,28 @@ def page_from(raw: Mapping[str, Any], pack: Pack) -> ChartPage:
             rows[section] = tuple(
                 Row(key=row["key"], values=_values(row["pairs"], form, pack)) for row in found["rows"]
             )
-    portal_id = _by_label(raw["header"]).get(pack.chart.id, "").strip()
-    if not portal_id:
-        raise Refused(Code.PORTAL_CHANGED, f'expected "{pack.chart.id}"')
     return ChartPage(
-        shown=Shown(portal_id=portal_id, values=values, rows=rows),
+        shown=Shown(portal_id=_id_in(raw, pack), values=values, rows=rows),
         revisions={section: sections[section]["revision"] for section in pack.sections},
     )
+
+
+async def id_on(tab: Tab) -> str:
+    """The id of the chart that the page is about, be it the chart itself or a form of it."""
+    return _id_in(await _read(tab), tab.pack)
+
+
+def _id_in(raw: Mapping[str, Any], pack: Pack) -> str:
+    chart = pack.chart
+    if chart.address is not None:
+        found = re.search(chart.address, raw["address"])
+        if found is None:
+            raise Refused(Code.PORTAL_CHANGED, "expected a chart's address")
+        return found["id"]
+    portal_id = _by_label(raw["header"]).get(chart.id or "", "").strip()
+    if not portal_id:
+        raise Refused(Code.PORTAL_CHANGED, f'expected "{chart.id}"')
+    return portal_id
 
 
 def is_newer(revision: str, before: str) -> bool:
@@ -192,5 +208,8 @@ def _spec(pack: Pack) -> dict[str, Any]:
         "value": chart.value,
         "row_key": chart.row_key,
         "revision": chart.revision,
-        "sections": {section.value: {"area": form.area, "rows": form.rows} for section, form in pack.sections.items()},
+        "sections": {
+            section.value: {"area": form.area, "rows": form.rows, "heads": form.heads}
+            for section, form in pack.sections.items()
+        },
     }

@@ -22,7 +22,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from pydantic import SecretStr
 
 from fusion.pages.entrance import CodePage, Stop
-from fusion.pages.locate import locate, visible
+from fusion.pages.locate import Place, locate, visible
 from fusion.pages.memory import Memory, Shut
 from fusion.pages.pack import Pack
 from fusion.pages.spot import Spot
@@ -150,7 +150,7 @@ class Door:
             if await visible(tab.page, stop.sign).count():
                 await self._stop(stop)
 
-    async def unlock(self, page: Page) -> None:
+    async def unlock(self, page: Place) -> None:
         """Give the password to the locked screen if it is (still) there. Raises Outage if that does not open it."""
         lock = self._pack.lock
         dialog = visible(page, lock.sign)
@@ -174,13 +174,13 @@ class Door:
             self.unlocks += 1
             log.info("portal screen unlocked")
 
-    async def unlock_between_actions(self, page: Page) -> None:
+    async def unlock_between_actions(self, page: Page, place: Place) -> None:
         """The same, for Playwright's locator handler: nothing comes out. A refusal closes the page, which ends the
         action that waits for the lock to go."""
         if self._unlocking.locked():
             return
         try:
-            await self.unlock(page)
+            await self.unlock(place)
         except Outage:
             await page.close()
         except PlaywrightError:
@@ -246,7 +246,7 @@ class Door:
         await visible(tab.page, page.submit).click(timeout=self._patience)
         await self._further(tab, page.alert, at_code=True)
 
-    async def _explain(self, page: Page, dialog: Locator) -> None:
+    async def _explain(self, page: Place, dialog: Locator) -> None:
         """Raise the Outage that says what the locked screen answered."""
         if await visible(page, self._pack.page.trouble).count():
             await self._memory.not_judged()

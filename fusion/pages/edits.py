@@ -8,7 +8,7 @@ from playwright.async_api import Locator
 
 from fusion.codes import Code
 from fusion.pages import form
-from fusion.pages.chart import ChartPage, chart_at_hand, is_newer, open_chart, read_chart
+from fusion.pages.chart import ChartPage, chart_at_hand, id_on, is_newer, open_chart, read_chart
 from fusion.pages.locate import row_css
 from fusion.pages.pack import Form as FormSpec
 from fusion.pages.tab import Tab
@@ -72,10 +72,12 @@ async def _save(tab: Tab, page: ChartPage, edit: Edit, before: str, about_to_sav
     """Make one edit in its form; the revision that the portal gave it, or *before* if there was nothing to save."""
     spec = tab.pack.sections[edit.section]
     box = await _opened(tab, page, edit, spec)
-    await form.fill(tab, box, spec, edit.values)
+    typed = await form.fill(tab, box, spec, edit.values)
     evidence = _evidence(tab, spec, before)
-    if not await form.save(tab, box, spec, saved=evidence, about_to_save=about_to_save):
+    if not typed or not await form.save(tab, box, spec, saved=evidence, about_to_save=about_to_save):
         await tab.click(spec.cancel, box)
+        return before
+    if tab.pack.chart.revision is None:
         return before
     revision = await evidence.get_attribute(tab.pack.chart.revision) or ""
     if not is_newer(revision, before):
@@ -85,23 +87,27 @@ async def _save(tab: Tab, page: ChartPage, edit: Edit, before: str, about_to_sav
 
 async def _opened(tab: Tab, page: ChartPage, edit: Edit, spec: FormSpec) -> Locator:
     """The open form of that section or row."""
-    scope, opens = tab.page.locator(spec.area).first, spec.open
+    scope, opens = tab.place.locator(spec.area).first, spec.open
     if edit.row is None:
         opens = spec.add or spec.open
     elif spec.rows is not None:
         if edit.row not in (row.key for row in page.shown.rows[edit.section]):
             raise EntryError(f"a row of {edit.section} is gone from the chart", hint="the chart is read again")
         scope = scope.locator(row_css(spec.rows, tab.pack.chart.row_key, edit.row)).first
-    box = tab.visible(spec.form, scope)
+    box = tab.visible(spec.form, None if spec.elsewhere else scope)
     await tab.click_open(opens, scope, {"form": box}, expected=f'the form of "{edit.section}"')
+    if spec.elsewhere and await id_on(tab) != page.shown.portal_id:
+        raise Refused(Code.IDENTITY_MISMATCH)
     return box
 
 
 def _evidence(tab: Tab, spec: FormSpec, before: str | None) -> Locator:
-    """The section's "saved", with another revision than *before*."""
+    """The section's "saved", with another revision than *before*; or in a document that was loaded after the save."""
     attribute = tab.pack.chart.revision
+    area = tab.anew if spec.elsewhere else tab.anew.locator(spec.area)
+    if attribute is None:
+        return tab.visible(spec.saved, area)
     css = f"[{attribute}]"
     if before is not None:
         css += f":not({row_css('', attribute, before)})"
-    area = tab.page.locator(spec.area)
-    return tab.all_of(spec.saved, area).and_(tab.page.locator(css)).filter(visible=True).first
+    return tab.all_of(spec.saved, area).and_(tab.place.locator(css)).filter(visible=True).first

@@ -1,5 +1,5 @@
 // What the fields of a form show, in one call: for each all texts in boxes that can be seen, and what a list offers.
-// A box goes by its label as a screen reader finds it, or by CSS.
+// A box goes by its label as a screen reader finds it, by the first words of its row in a table, or by CSS.
 (forms, asked) => {
   const plain = (text) => (text ?? "").trim().replace(/\s+/g, " ");
   const labels = (box) => {
@@ -8,8 +8,9 @@
     return box.getAttribute("aria-label")?.trim() ? [box.getAttribute("aria-label")] : [...(box.labels ?? [])].map((l) => l.textContent);
   };
   const boxes = forms.flatMap((form) => [...form.querySelectorAll("input:not([type=hidden]), select, textarea, [aria-label], [aria-labelledby]")]);
-  const found = ({ label, css }) =>
-    css ? forms.flatMap((form) => [...form.querySelectorAll(css)]) : boxes.filter((box) => labels(box).some((text) => plain(text) === label));
+  const row = (box) => plain(box.closest("tr")?.querySelector("th, td")?.textContent.replace(/[:*]/g, ""));
+  const found = ({ label, row: words, css }) =>
+    words ? boxes.filter((box) => row(box) === words) : css ? forms.flatMap((form) => [...form.querySelectorAll(css)]) : boxes.filter((box) => labels(box).some((text) => plain(text) === label));
   return JSON.stringify(
     asked.map((spots) =>
       [...new Set(spots.flatMap(found))]

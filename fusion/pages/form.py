@@ -25,8 +25,8 @@ _WAKES_UP = 1.0
 """Seconds for Save to notice that something was typed."""
 
 
-async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> None:
-    """Type the values that the form does not show yet, until it shows them all.
+async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> bool:
+    """Type the values that the form does not show yet, until it shows them all; False if it showed them already.
 
     A page may drop a value while it draws itself anew, so all are read back together. Raises Refused with
     `UNKNOWN_OPTION`, `REJECTED_VALUE` (no such form of the value), `PORTAL_CHANGED` (no such field), or `NOT_SAVED`
@@ -40,13 +40,14 @@ async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> None:
     for number in range(_TRIES):
         wrong = await _not_shown(tab, form, wanted)
         if not wrong:
-            return
+            return number > 0
         for entry, text, now in wrong:
             await enter(tab, form, entry, text, empty=not now, again=number > 0)
         # The others were left as the next was entered.
         await leave(tab, form, wrong[-1][0])
     if left := await _not_shown(tab, form, wanted):
         raise Refused(Code.NOT_SAVED, ", ".join(entry.label for entry, _, _ in left))
+    return True
 
 
 async def save(
@@ -69,10 +70,17 @@ async def save(
         await tab.first_of({"it": button}, expected=spec.save[0].says)
         return False
     await tab.clear()
+    alert = tab.visible(spec.alert, form)
+    if spec.sure is not None:
+        await tab.click(spec.save, form)
+        button = tab.visible(spec.sure)
+        if await tab.first_of({"sure": button, "alert": alert}, expected=spec.sure[0].says) == "alert":
+            raise _complaint(tab, spec, await alert.inner_text())
+    await tab.all_this_is_past()
     await about_to_save()
     tab.pending = True
     await button.click(timeout=tab.patience.action * 1000)
-    answers = {"saved": saved, "alert": tab.visible(spec.alert, form)}
+    answers = {"saved": saved, "alert": alert}
     if duplicate is not None:
         answers["duplicate"] = duplicate
     answer = await tab.first_of(answers, expected="evidence of the save", within=tab.patience.save)

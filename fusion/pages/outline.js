@@ -10,7 +10,7 @@
     const by = (node.getAttribute("aria-labelledby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent);
     return told(node.getAttribute("aria-label") ?? (by.join(" ") || (node.labels?.[0]?.textContent ?? "")));
   };
-  const things = "h1, h2, h3, section, article, form, nav, main, iframe, table, [role], input, select, textarea, button, dt, label";
+  const things = "h1, h2, h3, section, article, form, nav, main, iframe, table, dialog, [role], input, select, textarea, button, dt, label";
   return [...document.querySelectorAll(things)].filter(shown).slice(0, 400).map((node) => {
     const tag = node.tagName.toLowerCase();
     const thing = { tag };

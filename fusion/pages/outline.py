@@ -16,22 +16,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page
-
 from fusion.codes import Code
 from fusion.pages.pack import Pack
 from fusion.pages.script import script
+from fusion.pages.tab import Tab
 from fusion.patient import folded
 
 _READ = script("outline.js")
 
 
-async def keep(page: Page, pack: Pack, *, folder: Path, code: Code, now: datetime, values: Iterable[str]) -> str:
+async def keep(tab: Tab, *, folder: Path, code: Code, now: datetime, values: Iterable[str]) -> str:
     """Write the outline and return its path. *values* are those that must not be in it.
 
     The folder can be read by this user only (0700), the file too (0600).
     """
-    things: list[dict[str, Any]] = await page.evaluate(
+    pack = tab.pack
+    things: list[dict[str, Any]] = await tab.evaluate(
         _READ, {"dialog": pack.page.dialog, "words": sorted(set(_words(pack)))}
     )
     told = {

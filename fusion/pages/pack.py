@@ -65,14 +65,22 @@ class Entry(Data):
 
 
 class Form(Data):
-    """One section of the chart and its form. With `rows` (CSS) it holds rows, and `add` opens an empty form."""
+    """One section of the chart and its form. With `rows` (CSS) it holds rows, and `add` opens an empty form.
+
+    `heads` (CSS): the headings of a table whose lines are the rows, so that a value's label is that of its column.
+    `elsewhere`: the form comes up in place of the chart, or over it, and not within its section or row.
+    `sure`: what a question after Save is answered with; that is then the click which saves.
+    """
 
     area: str
     rows: str | None = None
+    heads: str | None = None
     add: Spots | None = None
     open: Spots
     form: Spots
+    elsewhere: bool = False
     save: Spots
+    sure: Spots | None = None
     cancel: Spots
     alert: Spots
     saved: Spots
@@ -82,6 +90,8 @@ class Form(Data):
     def _rows_can_be_added(self) -> Self:
         if (self.rows is None) != (self.add is None):
             raise ValueError("rows and add go together")
+        if self.heads is not None and self.rows is None:
+            raise ValueError("heads are of rows")
         return self
 
 
@@ -128,31 +138,60 @@ class DialogClass(Data):
     is_: str = Field(alias="is")
 
 
+class Question(Data):
+    """A question of the browser itself that comes after Save, by words in it. `answer`: the button that saves."""
+
+    words: Pattern
+    answer: Literal["ok", "cancel"] = "ok"
+
+
 class Page(Data):
-    """What all pages share. `dialog` is CSS. `unneeded`: addresses, with * for anything, that are not loaded."""
+    """What all pages share. `dialog` is CSS. `unneeded`: addresses, with * for anything, that are not loaded.
+
+    `frame` (CSS): the frame in which the portal works; search, charts and forms are looked for in it, the log-in and
+    `inside` around it, and what may come over either in both. `loads`: every search and every save loads a document
+    anew, so that only what came after it is believed.
+    """
 
     inside: Spots
     dialog: str
     trouble: Spots
+    frame: str | None = None
+    loads: bool = False
+    questions: tuple[Question, ...] = ()
     dialogs: tuple[DialogClass, ...] = ()
     unneeded: tuple[str, ...] = ()
 
 
 class ResultRow(Data):
-    """Search results, all CSS: `each` row, and within it what it shows."""
+    """Search results, all CSS: `each` row, and within it what it shows.
+
+    `id`: what shows a chart's id; or else `link`, whose address has it.
+    """
 
     each: str
-    id: str
+    id: str | None = None
+    link: str | None = None
     name: str
     birth_date: str
     phone: str
 
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.id is None) == (self.link is None):
+            raise ValueError("either id or link")
+        return self
+
 
 class Search(Data):
-    """The search. `settled` (CSS) is there exactly when the answer is; `echo` is its attribute with the query."""
+    """The search. `settled` (CSS) is there exactly when the answer is; `echo` is its attribute with the query.
+
+    `submit`: what is clicked after typing, where the answer does not come by itself.
+    """
 
     box: Spots
     by: tuple[patient.Field, ...]
+    submit: Spots | None = None
     shortest: int = 1
     inactive: Spots | None = None
     settled: str
@@ -173,23 +212,34 @@ class Chart(Data):
     """How a chart is read. All but `ready` and `missing` is CSS, or names of labels and attributes.
 
     `answer`: a regular expression for the address of the request that brings a chart; its {id} is the chart's. With it
-    a chart is opened within the page; without it each opening is a page load.
+    a chart is opened within the page; without it each opening is a page load. `id`: the label under which the header
+    shows the chart's id; or else `address`: a regular expression that finds it in the page's address, as group `id`.
+    `revision`: an attribute that grows with each save; without it a save is only told by a document that is loaded.
     """
 
     ready: Spots
     missing: Spots
     answer: Pattern | None = None
     header: str
-    id: str
+    id: str | None = None
+    address: Pattern | None = None
     pair: str
     label: str
     value: str
     row_key: str
-    revision: str
+    revision: str | None = None
+
+    @model_validator(mode="after")
+    def _id_somewhere(self) -> Self:
+        if (self.id is None) == (self.address is None):
+            raise ValueError("either id or address")
+        if self.address is not None and "id" not in re.compile(self.address).groupindex:
+            raise ValueError("address must have the group (?P<id>…)")
+        return self
 
 
 class New(Data):
-    """The form of a new patient, and the warning that there may be one already."""
+    """The form of a new patient, and the warning that there may be one already, with `cancel` in it."""
 
     form: Spots
     duplicate: Spots
@@ -220,6 +270,18 @@ class Pack(Data):
     new: New
     messages: Messages
     sections: Mapping[Section, Form]
+
+    @model_validator(mode="after")
+    def _parts_that_need_each_other(self) -> Self:
+        if self.chart.revision is None and not self.page.loads:
+            raise ValueError("without chart.revision saves can only be told where page.loads")
+        if self.chart.answer is not None and self.page.frame is not None:
+            raise ValueError("chart.answer is not for charts in page.frame")
+        if self.password is not None and self.page.frame is not None:
+            raise ValueError("password is not changed by us where the portal works in page.frame: leave it out")
+        if self.search.row.link is not None and self.chart.address is None:
+            raise ValueError("search.row.link needs chart.address")
+        return self
 
     @model_validator(mode="after")
     def _every_field_in_its_section(self) -> Self:

@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from fusion.pages.pack import Pack
-from fusion.pages.spot import ROLES, Data
+from fusion.pages.roles import ROLES
+from fusion.pages.spot import Data
 from fusion.toml_lines import line_in, line_of
 from listener.errors import SetupError
 

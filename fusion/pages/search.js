@@ -5,7 +5,7 @@
   return {
     query: echo && list ? list.getAttribute(echo) : null,
     rows: [...document.querySelectorAll(row.each)].map((node) => ({
-      id: text(node, row.id),
+      id: row.link ? (node.querySelector(row.link)?.href ?? "") : text(node, row.id),
       name: text(node, row.name),
       birth_date: text(node, row.birth_date),
       phone: text(node, row.phone),

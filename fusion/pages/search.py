@@ -50,7 +50,10 @@ async def find(tab: Tab, patient: Patient) -> tuple[Hit, ...]:
 def hit_from(result: Result, patient: Patient, pack: Pack) -> Hit:
     """One line of the results in canonical values. Raises Refused (`PORTAL_CHANGED`) if it has no id or name."""
     name = re.fullmatch(pack.search.name, result["name"].strip())
-    if not result["id"] or name is None:
+    portal_id = result["id"]
+    if pack.search.row.link is not None and (found := re.search(pack.chart.address or "", portal_id)):
+        portal_id = found["id"]
+    if not portal_id or name is None:
         raise Refused(Code.PORTAL_CHANGED, "expected an id and a name in each search result")
     first, _ = given_and_middle(name["given"], patient.values.get(Field.FIRST_NAME, ""))
     born = _canonical(pack.entry(Field.BIRTH_DATE), result["birth_date"], pack)
@@ -59,7 +62,7 @@ def hit_from(result: Result, patient: Patient, pack: Pack) -> Hit:
     except ValueError:
         birth_date = None
     return Hit(
-        portal_id=result["id"],
+        portal_id=portal_id,
         identity=Identity(first_name=first, last_name=name["last"].strip(), birth_date=birth_date),
         phone=_canonical(pack.entry(Field.PHONE), result["phone"], pack),
     )
@@ -67,15 +70,15 @@ def hit_from(result: Result, patient: Patient, pack: Pack) -> Hit:
 
 async def _be_inside(tab: Tab) -> None:
     """Be on a page that has the search; without loading one if the tab is on such a page."""
-    box = tab.visible(tab.pack.page.inside)
+    box = tab.visible(tab.pack.search.box)
     if not await box.count():
-        await tab.open(tab.pack.routes.home, {"inside": box}, expected=tab.pack.page.inside[0].says)
+        await tab.open(tab.pack.routes.home, {"box": box}, expected=tab.pack.search.box[0].says)
         await tab.clear()
 
 
 async def _search(tab: Tab, query: str) -> list[Result]:
-    search, page = tab.pack.search, tab.page
-    settled = page.locator(search.settled).first
+    search = tab.pack.search
+    settled = tab.anew.locator(search.settled).first
     if search.inactive is not None:
         box = tab.all_of(search.inactive)
         await tab.first_of({"it": box.first}, expected=search.inactive[0].says)
@@ -83,22 +86,28 @@ async def _search(tab: Tab, query: str) -> list[Result]:
             # It may lie in a panel that opens only with results, where a real click does not reach it yet.
             await box.dispatch_event("click")
     await tab.visible(search.box).fill(query, timeout=tab.patience.action * 1000)
+    await tab.all_this_is_past()
+    if search.submit is not None:
+        await tab.click(search.submit)
     read: list[Result] = []
     for _ in range(search.pages):
         await tab.first_of({"settled": settled}, expected="search results", within=tab.patience.page)
         # A failure must not read as "nobody found".
         await tab.clear()
-        answer = await page.evaluate(
+        answer = await tab.evaluate(
             _READ, {"row": search.row.model_dump(), "settled": search.settled, "echo": search.echo}
         )
         if search.echo is not None and answer["query"] != query:
             raise EntryError("the search answered another question", hint="it is tried again")
-        if read and len(answer["rows"]) <= len(read):
+        # A page of results takes the place of the one before, or is put under it.
+        further = answer["rows"][0 if tab.pack.page.loads else len(read) :]
+        if read and not further:
             raise EntryError("the search has more results and does not show them", hint="it is tried again")
-        read = answer["rows"]
+        read += further
         more = tab.visible(search.more) if search.more else None
         if more is None or not await more.count():
             return read
+        await tab.all_this_is_past()
         await more.click(timeout=tab.patience.action * 1000)
     raise EntryError(
         f"the search has more than {search.pages} pages of results", hint="a person looks for the chart and links it"

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import typing
 from typing import Annotated, Self
 
-from playwright.async_api import Page
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-ROLES: frozenset[str] = frozenset(typing.get_args(typing.get_type_hints(Page.get_by_role)["role"]))
-"""What a screen reader may call a thing, as Playwright knows it."""
+from fusion.pages.roles import ROLES
 
 
 class Data(BaseModel):
@@ -20,19 +17,23 @@ class Data(BaseModel):
 
 
 class Spot(Data):
-    """How to find one thing on the page. `text` alone finds by words; beside `role` or `css` it narrows down."""
+    """How to find one thing on the page. `text` alone finds by words; beside `role` or `css` it narrows down.
+
+    `row`: the field in a table's row that begins with these words, where no label belongs to the field itself.
+    """
 
     role: str | None = None
     name: str | None = None
     label: str | None = None
+    row: str | None = None
     css: str | None = None
     text: str | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        ways = [way for way in (self.role, self.label, self.css) if way is not None]
+        ways = [way for way in (self.role, self.label, self.row, self.css) if way is not None]
         if len(ways) > 1 or not (ways or self.text):
-            raise ValueError("a spot is found by one of role, label, css or text")
+            raise ValueError("a spot is found by one of role, label, row, css or text")
         if self.name is not None and self.role is None:
             raise ValueError("name goes with role")
         if self.role is not None and self.role not in ROLES:
@@ -42,7 +43,7 @@ class Spot(Data):
     @property
     def says(self) -> str:
         """The thing as a message names it."""
-        return f'"{self.name or self.label or self.text or self.css or self.role}"'
+        return f'"{self.name or self.label or self.row or self.text or self.css or self.role}"'
 
 
 def _compiled(pattern: str) -> str:

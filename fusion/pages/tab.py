@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
 from functools import reduce
+from itertools import cycle
+from typing import Any
 
 from playwright.async_api import Dialog, Locator, Page
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from fusion.codes import Code
+from fusion.pages.cover import Cover, LoggedOut, answer_to, class_of, cover_of
 from fusion.pages.door import Door
-from fusion.pages.locate import locate, visible
+from fusion.pages.locate import Place, locate, visible
 from fusion.pages.pack import Pack
+from fusion.pages.patience import Patience
 from fusion.pages.spot import Spot
 from fusion.pages.wire import Wire, seconds
 from fusion.portal import Refused
@@ -41,24 +43,12 @@ _LOOK = 0.45
 """Seconds for one call that waits, within which Playwright looks every 50 ms."""
 _ANSWER = 0.25
 """Seconds to wait for a request's answer and not look at the page. A page may keep a request open for ever."""
-
-
-class LoggedOut(Exception):
-    """The log-in page came up in the middle of something; it says nothing about what was clicked before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to wait, in seconds: for a page, for one thing on it, for a save's evidence, for a list to drop down."""
-
-    page: float = 20.0
-    action: float = 5.0
-    save: float = 20.0
-    menu: float = 2.0
+_PAST = "data-fusion-sync-past"
+"""Attribute of a document whose answers are no longer waited for; see `Tab.all_this_is_past`."""
 
 
 class Tab:
-    """One page, kept warm between visits.
+    """One page, kept warm between visits. `place` is where the portal works: the page, or the frame of it.
 
     `pending` is True from the click on Save until its evidence: whatever comes out then leaves the save in doubt.
     `saves` counts those with evidence in this visit.
@@ -78,28 +68,33 @@ class Tab:
         self._chart: str | None = None
         self._chart_since = 0.0
         self._watching = False
-        self._lock = visible(page, pack.lock.sign)
         self._login = visible(page, pack.login.sign)
-        self._trouble = visible(page, pack.page.trouble)
         self._stops = visible(page, tuple(spot for stop in pack.stops for spot in stop.sign) or pack.login.sign)
-        self._dialog = page.locator(pack.page.dialog).filter(visible=True)
+        self._frame = page.locator(pack.page.frame).first if pack.page.frame else None
+        self.place: Place = self._frame.content_frame if self._frame else page
+        self._covers = [cover_of(page, pack, (self._login, self._stops))]
+        if self._frame:
+            self._covers.append(cover_of(self.place, pack))
 
     async def prepare(self) -> None:
-        """Watch for the lock between actions, and for the browser's own dialogs, which are never answered."""
-
-        async def locked(_: Locator) -> None:
-            # While something is waited for, `first_of` sees the lock itself and must know that it was there.
-            if not self._watching:
-                await self.door.unlock_between_actions(self.page)
-
-        # Playwright would wait for the lock to go even if it was refused; `unlock` waits for that by itself.
-        await self.page.add_locator_handler(self._lock, locked, no_wait_after=True)
+        """Watch for the lock between actions, and for the browser's own dialogs, answered only as the pack says."""
+        for cover in self._covers:
+            await self._watch_for_lock(cover)
         if self.pack.page.unneeded:
             # Within the browser: a route of Playwright's would ask us about each request of the page.
             devtools = await self.page.context.new_cdp_session(self.page)
             await devtools.send("Network.enable")
             await devtools.send("Network.setBlockedURLs", {"urls": list(self.pack.page.unneeded)})
         self.page.on("dialog", self._native)
+
+    async def _watch_for_lock(self, cover: Cover) -> None:
+        async def locked(_: Locator) -> None:
+            # While something is waited for, `first_of` sees the lock itself and must know that it was there.
+            if not self._watching:
+                await self.door.unlock_between_actions(self.page, cover.place)
+
+        # Playwright would wait for the lock to go even if it was refused; `unlock` waits for that by itself.
+        await self.page.add_locator_handler(cover.lock, locked, no_wait_after=True)
 
     @property
     def inside(self) -> bool:
@@ -174,8 +169,11 @@ class Tab:
         # What is drawn after an answer need not be looked for before it.
         await self.wire.answer(min(within, _ANSWER))
         # Mostly it is there already, and counting costs a fraction of waiting.
-        locked, *there = await asyncio.gather(self._lock.count(), *(one.count() for one in states.values()))
-        if not locked and any(there):
+        locks, sought = [cover.lock for cover in self._covers], states.values()
+        locked, there = await asyncio.gather(
+            *(asyncio.gather(*(one.count() for one in all_)) for all_ in (locks, sought))
+        )
+        if not any(locked) and any(there):
             # In the order in which they were asked for, since the page may have drawn itself between two looks.
             first = next(at for at, number in enumerate(there) if number)
             before = list(states.items())[:first]
@@ -183,20 +181,25 @@ class Tab:
                 if await one.count():
                     return name
             return list(states)[first]
-        any_of_them = reduce(lambda one, other: one.or_(other), [*states.values(), *self._in_the_way(at_login)]).first
+        # One for each document: Playwright waits for no two at once.
+        covers = self._covers if at_login else self._covers[::-1]
+        unions = [cover.all(at_login=at_login) for cover in covers]
+        unions[0] += states.values()
+        looks = cycle([reduce(lambda one, other: one.or_(other), union).first for union in unions])
         while (left := within - (time.monotonic() - began)) > 0:
             await self.wire.answer(min(left, _ANSWER))
             self._watching = True
             try:
                 # Playwright looks ever more rarely, down to twice a second; over a short time it keeps looking often.
-                await any_of_them.wait_for(state="attached", timeout=min(left, _LOOK) * 1000)
+                await next(looks).wait_for(state="attached", timeout=min(left, _LOOK / len(unions)) * 1000)
             except PlaywrightTimeout:
                 continue
             finally:
                 self._watching = False
-            if await self._lock.count():
-                await self.door.unlock(self.page)
-                return UNLOCKED
+            for cover in self._covers:
+                if await cover.lock.count():
+                    await self.door.unlock(cover.place)
+                    return UNLOCKED
             for name, locator in states.items():
                 if await locator.count():
                     return name
@@ -205,22 +208,23 @@ class Tab:
 
     async def clear(self, *, at_login: bool = False) -> None:
         """Return if nothing lies over the page. A lock is opened; for the rest see `first_of`."""
-        if not await reduce(lambda one, other: one.or_(other), self._in_the_way(at_login)).count():
-            return
-        if await self._lock.count():
-            await self.door.unlock(self.page)
-        if not at_login:
-            await self._met()
-            if await self._login.count():
-                raise LoggedOut
-        if await self._trouble.count():
-            raise self.trouble()
-        if await self._dialog.count():
-            raise Refused(Code.UNEXPECTED_PAGE, self._class_of(await self._dialog.first.inner_text()))
+        for cover in self._covers:
+            if not await reduce(lambda one, other: one.or_(other), cover.all(at_login=at_login)).count():
+                continue
+            if await cover.lock.count():
+                await self.door.unlock(cover.place)
+            if cover.entrance and not at_login:
+                await self._met()
+                if await self._login.count():
+                    raise LoggedOut
+            if await cover.trouble.count():
+                raise self.trouble()
+            if await cover.dialog.count():
+                raise Refused(Code.UNEXPECTED_PAGE, class_of(await cover.dialog.first.inner_text(), self.pack))
 
     async def click(self, spots: tuple[Spot, ...], scope: Locator | None = None) -> None:
         """Click a thing of the pack. Raises Refused (`PORTAL_CHANGED`) if it is not there."""
-        target = visible(scope or self.page, spots)
+        target = visible(scope or self.place, spots)
         await self._done_to(target, target.click(timeout=self.patience.action * 1000), spots)
 
     async def click_open(
@@ -231,6 +235,10 @@ class Tab:
         First without the pointer, which takes a fraction of the time and cannot hit what lies over the thing; not
         every page listens to that.
         """
+        if self.pack.page.loads:
+            await self.click(spots, scope)
+            await self.first_of(states, expected=expected, within=self.patience.page)
+            return
         target = visible(scope, spots)
         event = target.dispatch_event("click", timeout=self.patience.action * 1000)
         await self._done_to(target, event, spots)
@@ -268,13 +276,29 @@ class Tab:
             return Outage(f"the portal did not answer within {limit:g} s", hint="is it slow, or down?")
         return Refused(Code.PORTAL_CHANGED, f"expected {expected}")
 
-    def visible(self, spots: tuple[Spot, ...], scope: Locator | None = None) -> Locator:
-        """The first visible thing of these spots, on the page or within *scope*."""
-        return visible(scope or self.page, spots)
+    async def all_this_is_past(self) -> None:
+        """What is on the page now is no answer to what is done next, where that loads a document: see `anew`."""
+        if self.pack.page.loads:
+            await self.evaluate("name => document.documentElement.setAttribute(name, '')", _PAST)
 
-    def all_of(self, spots: tuple[Spot, ...], scope: Locator | None = None) -> Locator:
+    @property
+    def anew(self) -> Place | Locator:
+        """Where an answer comes up: in a document that was loaded since, if each answer of the portal's loads one."""
+        return self.place.locator(f":root:not([{_PAST}])") if self.pack.page.loads else self.place
+
+    async def evaluate(self, function: str, given: object) -> Any:
+        """What the function of JavaScript says where the portal works; in the page while it has no such frame."""
+        if self._frame is None or not await self._frame.count():
+            return await self.page.evaluate(function, given)
+        return await self.place.locator(":root").evaluate(f"(_, given) => ({function})(given)", given)
+
+    def visible(self, spots: tuple[Spot, ...], scope: Place | Locator | None = None) -> Locator:
+        """The first visible thing of these spots, where the portal works or within *scope*."""
+        return visible(scope or self.place, spots)
+
+    def all_of(self, spots: tuple[Spot, ...], scope: Place | Locator | None = None) -> Locator:
         """Everything these spots find."""
-        return locate(scope or self.page, spots)
+        return locate(scope or self.place, spots)
 
     async def _go(self, url: str, *, fresh: bool) -> None:
         self.forget_chart()
@@ -314,15 +338,12 @@ class Tab:
                 raise EntryError(NO_EVIDENCE, hint=LOOK_AGAIN) from None
             raise
 
-    def _in_the_way(self, at_login: bool) -> list[Locator]:
-        return [self._lock, self._trouble, self._dialog] + ([] if at_login else [self._login, self._stops])
-
-    async def _native(self, _: Dialog) -> None:
-        self.native_dialog = True
-        await self.page.close()
-
-    def _class_of(self, text: str) -> str:
-        for known in self.pack.page.dialogs:
-            if re.search(known.words, text, re.IGNORECASE):
-                return known.is_
-        return "an unknown dialog"
+    async def _native(self, dialog: Dialog) -> None:
+        match answer_to(dialog.message, self.pack) if self.pending else None:
+            case "ok":
+                await dialog.accept()
+            case "cancel":
+                await dialog.dismiss()
+            case _:
+                self.native_dialog = True
+                await self.page.close()

@@ -57,14 +57,14 @@ async def leave(tab: Tab, form: Locator, entry: Entry) -> None:
 async def showing(tab: Tab, form: Locator, entries: Sequence[Entry]) -> list[list[str]]:
     """What each field shows now: the text in it, or the name of the option that is chosen. One text for each visible
     box that goes by its entry; a form in order has one."""
-    asked = [[{"label": spot.label, "css": spot.css} for spot in entry.box] for entry in entries]
+    asked = [[{"label": spot.label, "row": spot.row, "css": spot.css} for spot in entry.box] for entry in entries]
     # All in one call, without waiting.
     found: list[list[str]] = json.loads(await form.evaluate_all(_SHOWN, asked)) if _in_page(entries) else []
     return found or [await _one_by_one(tab, form, entry) for entry in entries]
 
 
 def _in_page(entries: Sequence[Entry]) -> bool:
-    """Whether all boxes go by what the page itself can look for: labels, and CSS alone."""
+    """Whether all boxes go by what the page itself can look for: labels, rows, and CSS alone."""
     return all(spot.role is None and spot.text is None for entry in entries for spot in entry.box)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from aiohttp import web
 
@@ -21,6 +21,7 @@ from fusion.standin.clinic import DEFAULT_PAYERS, DUPLICATE_BY, Clinic
 from fusion.standin.control import Control
 from fusion.standin.doorway import Doorway
 from fusion.standin.faults import Faults
+from fusion.standin.harbor import PAGES, Harbor
 from fusion.standin.ledger import Caller, Ledger
 from fusion.standin.search import Index
 from fusion.standin.session import Sessions
@@ -48,10 +49,12 @@ class StandInPortal:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
         duplicate_by: Sequence[str] = DUPLICATE_BY,
+        skin: Literal["fusion_web", "harbor"] = "fusion_web",
     ) -> None:
         """*users*: passwords by e-mail. *seed_charts* read like `Chart.as_json`. *rng* spaces the ids.
 
         *duplicate_by*: the labels under which a new patient must equal an old one for the duplicate warning.
+        *skin*: which pages are put before the clinic, by the name of the pack that describes them.
         """
         self.ledger = Ledger(path=ledger_path, clock=clock)
         # Not a secret: ids must be the same in every run.
@@ -76,6 +79,8 @@ class StandInPortal:
             wire=self.wire,
             clock=clock,
         )
+        self._skin = skin
+        self._harbor = Harbor(clinic=self.clinic, sessions=self.sessions, faults=self.faults, wire=self.wire)
         self._api = Api(
             clinic=self.clinic, sessions=self.sessions, doorway=self.doorway, faults=self.faults, wire=self.wire
         )
@@ -119,10 +124,14 @@ class StandInPortal:
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._gate], client_max_size=2**20)
-        application.add_routes(self._api.routes())
         application.add_routes(self.control.routes())
-        application.router.add_get("/", _index)
-        application.router.add_static("/web", WEB)
+        if self._skin == "harbor":
+            application.add_routes(self._harbor.routes())
+            application.router.add_static("/web2", PAGES)
+        else:
+            application.add_routes(self._api.routes())
+            application.router.add_get("/", _index)
+            application.router.add_static("/web", WEB)
         return application
 
     @web.middleware
@@ -131,7 +140,8 @@ class StandInPortal:
             return await handler(request)
         if request.path.startswith("/api/"):
             return await self._api.gate(request, handler)
-        self.wire.requests["page"] += 1
+        if not request.path.startswith("/w/"):
+            self.wire.requests["page"] += 1
         self.wire.assets[request.path] += 1
         await asyncio.sleep(self.wire.latency.total_seconds())
         if self.doorway.maintenance:

@@ -1,4 +1,4 @@
-"""What every portal must do, over the fake in memory and over the browser at the stand-in portal."""
+"""What every portal must do, over the fake in memory, and over the browser at both skins of the stand-in."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,6 +9,7 @@ from fake_portal import FakePortal
 from portal_people import AVA, Clerk, Clinic, a_patient, go_ahead, new_rows, section_of, web_portal
 
 from fusion.codes import Code
+from fusion.pages.pack_file import load_pack
 from fusion.patient import Edit, Field, Identity, Section
 from fusion.portal import Portal, Refused
 from fusion.standin.server import StandInPortal
@@ -54,15 +55,17 @@ class Web:
 
 
 @pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=["fake", pytest.param("web", marks=pytest.mark.browser)]
+    scope="module",
+    loop_scope="module",
+    params=["fake", *(pytest.param(pack, marks=pytest.mark.browser) for pack in ("fusion_web", "harbor"))],
 )
 async def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fake | Web]:
     if request.param == "fake":
         yield Fake()
         return
     async with (
-        StandInPortal() as standin,
-        web_portal(standin, tmp_path_factory.mktemp("evidence")) as portal,
+        StandInPortal(skin=request.param) as standin,
+        web_portal(standin, tmp_path_factory.mktemp("evidence"), pack=load_pack(request.param)) as portal,
     ):
         yield Web(portal, Clinic(standin))
 

@@ -1,12 +1,15 @@
 """Packs: the built-in one is whole, and a mistake in one is told with its line."""
 
 import re
+import typing
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Page
 
 from fusion.pages.pack import Kind
 from fusion.pages.pack_file import BUILT_IN, load_pack, parse_pack
+from fusion.pages.roles import ROLES
 from fusion.patient import Field, Section
 from listener.errors import SetupError
 
@@ -45,7 +48,7 @@ def test_an_unknown_pack_is_refused_with_those_there_are() -> None:
         ('chart = "/#/patients/{id}"', 'chart = "/#/patients"', "chart needs {id}"),
         ('{ role = "button", name = "Unlock" }', '{ rule = "button" }', "lock.submit"),
         ('cancel = { role = "button", name = "Cancel" }   #', 'cancle = { css = "b" } #', "cancle"),
-        ('{ label = "Email" }', '{ label = "Email", css = "input" }', "one of role, label, css or text"),
+        ('{ label = "Email" }', '{ label = "Email", css = "input" }', "one of role, label, row, css or text"),
         ('gender = { label = "Gender"', 'sex = { label = "Gender"', "sections.Patient.fields.sex"),
         ("synonyms = { Nonbinary =", "synonyms = { NB = 'X', Nonbinary =", "synonyms lead to no option: X"),
         ('menu = { role = "listbox", name = "Payer List" }, ', "", "a typeahead needs menu and option"),
@@ -85,12 +88,35 @@ def test_a_portal_may_lack_a_field_but_not_those_that_tell_patients_apart() -> N
         parse_pack(TEXT.replace('birth_date = { label = "Birthdate", kind = "date" }\n', ""))
 
 
-def test_only_the_pack_names_what_is_on_the_page() -> None:
+@pytest.mark.parametrize("name", ["fusion_web", "harbor"])
+def test_only_the_pack_names_what_is_on_the_page(name: str) -> None:
     """Another portal must be another pack: no module may know a label, a button or an address of this one."""
-    pack = load_pack("fusion_web")
-    words = set(re.findall(r'(?:name|text) = "([^"]{4,})"', TEXT)) | set(pack.routes.model_dump().values())
+    pack, written = load_pack(name), (BUILT_IN / name / "pack.toml").read_text(encoding="utf-8")
+    words = set(re.findall(r'(?:name|text|row) = "([^"]{4,})"', written)) | {name}
+    words |= {route for route in pack.routes.model_dump().values() if route and len(route) > 1}
     words |= {entry.label for form in pack.sections.values() for entry in form.fields.values() if " " in entry.label}
     for module in [*BUILT_IN.glob("*.py"), *BUILT_IN.glob("*.js"), BUILT_IN.parent / "browser.py"]:
         text = module.read_text(encoding="utf-8")
         code = re.sub(r'""".*?"""|(?m:^\s*(?:#|//).*$)', "", text, flags=re.DOTALL)
         assert [word for word in words if f'"{word}"' in code or f"'{word}'" in code] == [], module.name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("loads = true", "loads = false", "without chart.revision saves can only be told where page.loads"),
+        ('link = "a"', 'link = "a"\nid = "b"', "either id or link"),
+        ("(?P<id>\\d+)", "(\\d+)", "address must have the group (?P<id>…)"),
+        ('row_key = "id"', 'row_key = "id"\nanswer = "{id}"', "chart.answer is not for charts in page.frame"),
+        ('with = "username"', 'with = "user"', "login.steps.0.with"),
+    ],
+)
+def test_what_only_other_portals_have_is_checked_too(old: str, new: str, told: str) -> None:
+    text = (BUILT_IN / "harbor" / "pack.toml").read_text(encoding="utf-8")
+    assert old in text
+    with pytest.raises(SetupError, match=re.escape(told)):
+        parse_pack(text.replace(old, new))
+
+
+def test_the_roles_are_those_that_can_be_looked_for() -> None:
+    assert set(typing.get_args(typing.get_type_hints(Page.get_by_role)["role"])) == ROLES
