@@ -87,7 +87,7 @@ class Api:
             if fault.after_commit:
                 await asyncio.sleep(fault.delay)
             if not fault.breaks:
-                return _with_notice(response, fault)
+                return _told(response, fault)
             if response.status >= 400:
                 # Nothing was committed, so there is no reply worth losing.
                 return response
@@ -153,7 +153,7 @@ async def broken(request: web.Request, fault: Fault) -> web.StreamResponse:
     would do the deed twice.
     """
     if not fault.cut:
-        return problem(fault.status or 500, "fault")
+        return _told(problem(fault.status or 500, "fault"), fault)
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "4096"})
     if not fault.bare:
         await response.prepare(request)
@@ -163,10 +163,12 @@ async def broken(request: web.Request, fault: Fault) -> web.StreamResponse:
     return response
 
 
-def _with_notice(response: web.StreamResponse, fault: Fault) -> web.StreamResponse:
+def _told(response: web.StreamResponse, fault: Fault) -> web.StreamResponse:
     if fault.notice:
         title, text = fault.notice
         response.headers["X-Notice"] = json.dumps({"title": title, "text": text})
+    if fault.alert is not None:
+        response.headers["X-Alert"] = json.dumps(fault.alert)
     return response
 
 

@@ -134,6 +134,10 @@ class Control:
         """Show fields under other labels (name -> label) from the next page load on; {} brings the usual ones back."""
         self._wire.labels = dict(labels)
 
+    def hide(self, *names: str) -> None:
+        """Leave fields out of charts and forms from the next page load on; without any all are back."""
+        self._wire.hidden = frozenset(names)
+
     def stats(self) -> dict[str, object]:
         """Requests by kind, answers by status, ledger lines by kind, and how much of everything there is."""
         return {
@@ -166,6 +170,7 @@ class Control:
             web.post("/__control/expire-password", _answering(self._post_expire_password)),
             web.get("/__control/code", _answering(self._get_code)),
             web.post("/__control/labels", _answering(self._post_labels)),
+            web.post("/__control/hidden", _answering(self._post_hidden)),
             web.get("/__control/stats", _answering(self._get_stats)),
         ]
 
@@ -231,6 +236,13 @@ class Control:
     async def _post_labels(self, request: web.Request) -> Body:
         body = await _body(request)
         self.labels({name: _text(body, name) for name in body})
+        return {}
+
+    async def _post_hidden(self, request: web.Request) -> Body:
+        names = (await _body(request)).get("names")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BadRule("names: a list of texts")
+        self.hide(*names)
         return {}
 
     async def _get_stats(self, _: web.Request) -> Body:

@@ -145,4 +145,8 @@ class Entrance:
             self._ledger.append("code_sent", by(session, caller))
 
     def _opening(self, session: Session) -> dict[str, object]:
-        return {"user": session.account.email, "sections": as_json(self._wire.labels), "window": session.window}
+        return {
+            "user": session.account.email,
+            "sections": as_json(self._wire.labels, self._wire.hidden),
+            "window": session.window,
+        }

@@ -18,7 +18,8 @@ class Fault:
     the next `times` are hit. `delay` is in seconds. `status` is answered, or `cut` breaks the connection, in place
     of the deed; with `after_commit` in place of its reply. A rule with neither only delays. `bare` cuts before the
     reply's head: Chromium then sends the request again by itself, even a POST. `notice` (title, text) is shown by
-    the page as a dialog nobody expects.
+    the page as a dialog nobody expects, and `alert` by the browser itself, which holds up the page; with `status` in
+    place of any message of the page's own.
     """
 
     kinds: tuple[str, ...] = ()
@@ -31,6 +32,7 @@ class Fault:
     delay: float = 0.0
     after_commit: bool = False
     notice: tuple[str, str] | None = None
+    alert: str | None = None
 
     @property
     def breaks(self) -> bool:
@@ -63,6 +65,7 @@ def fault_from(rule: Mapping[str, object]) -> Fault:
         "bare": bool,
         "delay": (int, float),
         "after_commit": bool,
+        "alert": str,
     }
     notice = left.pop("notice", None)
     if notice is not None:

@@ -183,8 +183,8 @@ ROW_SECTIONS = {section.name: section for section in (CONTACTS, CASES, PAYERS, N
 SECTIONS = {PATIENT.name: PATIENT, **ROW_SECTIONS}
 
 
-def as_json(relabelled: Values) -> list[dict[str, object]]:
-    """All sections for the page; *relabelled* shows fields under other labels while their names stay the same."""
+def as_json(relabelled: Values, hidden: frozenset[str]) -> list[dict[str, object]]:
+    """All sections for the page without the *hidden* fields; *relabelled* shows others while names stay the same."""
     return [
         {
             "name": section.name,
@@ -202,6 +202,7 @@ def as_json(relabelled: Values) -> list[dict[str, object]]:
                     "longest": field.longest,
                 }
                 for field in section.fields
+                if field.label not in hidden
             ],
         }
         for section in SECTIONS.values()

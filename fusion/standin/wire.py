@@ -20,6 +20,7 @@ class Wire:
 
     latency: timedelta = timedelta(0)
     labels: dict[str, str] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
     requests: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     assets: Counter[str] = field(default_factory=Counter)

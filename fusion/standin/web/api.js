@@ -5,6 +5,9 @@ import { showLock, showNotice } from "./dialogs.js";
 /** The session is over; the page is on its way to the log-in. Nobody needs to show anything. */
 export class SessionEnded extends Error {}
 
+/** The server refused, and the user was told so. Nobody needs to show anything more. */
+class Told extends SessionEnded {}
+
 /** The server refused: `status`, and `body.code` says why. */
 export class Refused extends Error {
   constructor(status, body) {
@@ -49,9 +52,11 @@ export async function request(method, path, body) {
       continue;
     }
     if (response.status === 401 && answer.code === "no_session") endSession(answer.instead);
-    if (!response.ok) throw new Refused(response.status, answer);
     const notice = response.headers.get("X-Notice");
     if (notice) showNotice(JSON.parse(notice));
+    const blocking = response.headers.get("X-Alert");
+    if (blocking) alert(JSON.parse(blocking));
+    if (!response.ok) throw notice || blocking ? new Told() : new Refused(response.status, answer);
     return answer;
   }
 }
