@@ -4,7 +4,7 @@ VENV := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts unit check-migrations format package bench bench-capture clean
+.PHONY: help demo test lint types contracts unit test-sf check-migrations format package bench bench-capture clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ contracts: .make/venv ## who may import whom
 # a moment, and any other way one worker would get all the stories.
 unit: .make/venv .make/chromium .make/node/ready ## all tests; ARGS="-k twins", WORKERS=4
 	$(VENV)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+
+test-sf: .make/venv .make/node/sf/ready ## the package put into the stand-in org by the real Salesforce CLI (300 MB)
+	TEST_SF=1 $(VENV)/pytest tests/sfdx/test_cli.py --capture=no $(ARGS)
 
 check-migrations: .make/venv ## only the tour up, check, down on SQLite and Postgres
 	$(VENV)/pytest -k migrat $(ARGS)
@@ -67,6 +70,9 @@ clean: ## remove .venv, stamps and caches; no database, no .env
 # Without node its tests are skipped, and it says so each time.
 .make/node/ready: tests/sfdx/package.json tests/contract/cometd/package.json .ci/set-up-node
 	@./.ci/set-up-node
+
+.make/node/sf/ready: tests/sfdx/cli/package.json .ci/set-up-node
+	@./.ci/set-up-node sf
 
 .make/bench: .make/venv
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' --constraint constraints.txt

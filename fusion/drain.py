@@ -69,7 +69,8 @@ async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
         turn = turn or await claim(worker)
         if turn is None:
             break
-        if worker.pace is not None and turn.entry.state is State.PENDING:
+        # Of those that are told together none is visited.
+        if worker.pace is not None and any(one.state is State.PENDING for one in turn.entries.values()):
             worker.pace.took()
         await _work(turn, worker, report)
         if report.to_tell.is_time(worker):
