@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 from lxml import etree
 
 from fusion.mapping import load_mapping
+from listener.standin.metadata.archive import pack, unpack
 from tests.sfdx.conftest import PROJECTS, ROOT
 from tests.sfdx.package import STANDARD, Project, files
 from tests.sfdx.rules import findings
@@ -85,6 +86,19 @@ def test_salesforces_own_library_takes_every_file(project: Project, convert: Con
     }
     # The fields of a standard object come with the object's name, which has no file of its own.
     assert members - {("CustomObject", name) for name in STANDARD} == expected
+
+
+def test_what_the_stand_in_org_is_made_of_is_what_the_cli_would_send(convert: Convert) -> None:
+    """Our own packing in Python, by which orgs are made without node, against Salesforce's library."""
+    made = convert(SFDX / "force-app")
+    ours = unpack(pack(SFDX, "force-app"))
+    listed = {
+        (part.findtext("{*}name"), member.text)
+        for part in ET.fromstring(made.stdout).findall("{*}types")
+        for member in part.findall("{*}members")
+    }
+    assert {one.listed for one in ours.components} == listed
+    assert {(kind, name) for kind, names in ours.named.items() for name in names} == listed
 
 
 def test_the_manifest_names_what_is_there(convert: Convert) -> None:
