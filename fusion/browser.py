@@ -23,6 +23,7 @@ from fusion.codes import Code
 from fusion.pages import chart, outline, search
 from fusion.pages.cover import LoggedOut
 from fusion.pages.door import Credentials, Door
+from fusion.pages.drift import Drift, drifts
 from fusion.pages.edits import create, update
 from fusion.pages.memory import Forgetful, Memory, Shut
 from fusion.pages.new_password import Answer, change
@@ -142,6 +143,10 @@ class WebPortal:
         """See `fusion.portal.Portal.read`."""
         page = await self._visit(lambda tab: chart.open_chart(tab, portal_id))
         return page.shown if page else None
+
+    async def drifts(self) -> Sequence[Drift]:
+        """Where the portal is no longer as its pack says; looks alone. Raises as `find` does."""
+        return await self._visit(drifts)
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
         """See `fusion.portal.Portal.create`."""

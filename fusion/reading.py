@@ -117,23 +117,30 @@ async def salesforce_of(settings: Settings) -> AsyncIterator[Salesforce]:
 @asynccontextmanager
 async def sight_of(settings: Settings, salesforce: Salesforce) -> AsyncIterator[Sight]:
     """The portal as well, logged in on the first look. `SetupError` if a worker is on that log-in."""
+    async with portal_of(settings, salesforce.db) as portal:
+        yield Sight(
+            org=salesforce.org,
+            portal=OnlyLooking(portal),
+            mapping=salesforce.mapping,
+            links=LinksIn(salesforce.db),
+            today=lambda: datetime.now(UTC).date(),
+            look_again=settings.sync.look_again_seconds,
+        )
+
+
+@asynccontextmanager
+async def portal_of(settings: Settings, db: Database) -> AsyncIterator[WebPortal]:
+    """The portal alone, for who only looks. `SetupError` if a worker is on that log-in."""
     # As in `app`: a command that needs no browser must run where there is none.
     from fusion.browser import WebPortal  # noqa: PLC0415
 
-    await _pass(salesforce.db, Lane.PORTAL)
-    async with holders.held(salesforce.db, settings.portal.holding, lease=_HOLD):
+    await _pass(db, Lane.PORTAL)
+    async with holders.held(db, settings.portal.holding, lease=_HOLD):
         await asyncio.to_thread(leftovers.end_leftovers)
         browser = chromium.find(settings.sync.browser)
-        memory = portal_account_of(settings, salesforce.db)
+        memory = portal_account_of(settings, db)
         async with WebPortal.from_settings(settings.portal, settings.sync, memory=memory, executable=browser) as portal:
-            yield Sight(
-                org=salesforce.org,
-                portal=OnlyLooking(portal),
-                mapping=salesforce.mapping,
-                links=LinksIn(salesforce.db),
-                today=lambda: datetime.now(UTC).date(),
-                look_again=settings.sync.look_again_seconds,
-            )
+            yield portal
 
 
 async def _pass(db: Database, lane: Lane) -> None:

@@ -37,13 +37,18 @@ def command(
     salesforce: Annotated[
         bool, typer.Option("--salesforce", help="Salesforce: is this the right user, and may it do what it must?")
     ] = False,
+    portal: Annotated[
+        bool, typer.Option("--portal", help="The portal: is it still as its pack says? Stop the worker meanwhile.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Examine the installation: one line a question, and the next move where one is needed. Changes nothing.
 
     Without an option the database is examined. Exits with 1 if anything is wrong; a warning is not.
     """
-    findings = asyncio.run(_examine(load(salesforce=salesforce), database=database or not salesforce, org=salesforce))
+    settings = load(salesforce=salesforce, portal=portal)
+    of_database = database or not (salesforce or portal)
+    findings = asyncio.run(_examine(settings, database=of_database, org=salesforce, portal=portal))
     sound = all(one.verdict is not Verdict.WRONG for one in findings)
     if json:
         typer.echo(as_json({"ok": sound, "checks": [asdict(one) for one in findings]}))
@@ -53,15 +58,31 @@ def command(
         raise typer.Exit(1)
 
 
-async def _examine(settings: Settings, *, database: bool, org: bool) -> list[Finding]:
+async def _examine(settings: Settings, *, database: bool, org: bool, portal: bool) -> list[Finding]:
     db = Database(settings.database.url)
     try:
         found = await examine(db, expected=settings.sync.expected) if database else []
         if database and all(one.verdict is not Verdict.WRONG for one in found):
             found.append(await _password(db, load_pack(settings.sync.pack).password_days))
-        return found + (await _org(settings, db) if org else [])
+        found += await _org(settings, db) if org else []
+        return found + (await _portal(settings, db) if portal else [])
     finally:
         await db.close()
+
+
+async def _portal(settings: Settings, db: Database) -> list[Finding]:
+    from fusion.portal import Refused
+    from fusion.reading import portal_of
+
+    check, move = "portal", "mend the pack by what the page shows now, then `fusion-sync pack check`"
+    async with portal_of(settings, db) as portal:
+        try:
+            found = [str(drift) for drift in await portal.drifts()]
+        except Refused as refused:
+            found = [refused.detail]
+    if not found:
+        return [Finding(check=check, verdict=Verdict.OK, said="Search and new form are as the pack says.")]
+    return [Finding(check=check, verdict=Verdict.WRONG, said=said, move=move) for said in found]
 
 
 async def _org(settings: Settings, db: Database) -> list[Finding]:

@@ -37,7 +37,7 @@ def queries(patient: Patient, pack: Pack) -> Iterator[str]:
 async def find(tab: Tab, patient: Patient) -> tuple[Hit, ...]:
     """Every result of every query, without doubles. Raises EntryError if the answers can't be read to their end."""
     tab.forget_chart()
-    await _be_inside(tab)
+    await be_inside(tab)
     found: dict[str, Hit] = {}
     for query in queries(patient, tab.pack):
         for result in await _search(tab, query):
@@ -68,7 +68,7 @@ def hit_from(result: Result, patient: Patient, pack: Pack) -> Hit:
     )
 
 
-async def _be_inside(tab: Tab) -> None:
+async def be_inside(tab: Tab) -> None:
     """Be on a page that has the search; without loading one if the tab is on such a page."""
     box = tab.visible(tab.pack.search.box)
     if not await box.count():
