@@ -69,8 +69,7 @@ async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
         turn = turn or await claim(worker)
         if turn is None:
             break
-        # Of those that are told together none is visited.
-        if worker.pace is not None and any(one.state is State.PENDING for one in turn.entries.values()):
+        if worker.pace is not None and turn.visits:
             worker.pace.took()
         await _work(turn, worker, report)
         if report.to_tell.is_time(worker):
@@ -116,7 +115,7 @@ async def _work(turn: Turn, worker: Worker, report: DrainReport) -> None:
 async def _worked(turn: Turn, worker: Worker, report: DrainReport) -> None:
     """Work the rows until they are let go of. Raises `LeaseLost`, `SetupError`, and `Outage` of the database."""
     try:
-        if any(entry.state is State.PENDING for entry in turn.held):
+        if turn.visits:
             await _visit(turn, worker)
         if turn.held:
             await _tell(turn, turn.held, worker)

@@ -94,6 +94,11 @@ class Turn:
         return self.holds[self.entry.id]
 
     @property
+    def visits(self) -> bool:
+        """Whether it is about the portal: one row, which waits for a visit."""
+        return any(entry.state is State.PENDING for entry in self.held)
+
+    @property
     def held(self) -> list[OutboxEntry]:
         """Those that have not been let go of."""
         return [entry for entry in self.entries.values() if entry.leased]

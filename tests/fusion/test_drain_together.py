@@ -1,12 +1,14 @@
 """Rounds in which several rows are told together, and what Salesforce hears of rows that are not answered yet."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from fusion.drain import DrainReport
+from fusion.pace import Pace
 from listener import schema
 from listener.change import RecordId
 from listener.database import Database
@@ -61,6 +63,15 @@ async def test_an_answer_waits_no_longer_than_it_may(work: Round) -> None:
     work.portal.at["find"] = looked
     await work.go()
     assert told == [0, 1, 2]
+
+
+async def test_answers_that_wait_are_told_together_whatever_the_pace_of_visits(work: Round) -> None:
+    for _ in range(3):
+        await work.intake()
+        pushed = await rows.push(work.db, await rows.claimed(work.db))
+        await rows.save(work.db, pushed, pushed.released())
+    paced = replace(work.worker(), pace=Pace(1, burst=1))
+    assert await work.drain(paced) == DrainReport(settled=3)
 
 
 async def test_a_refusal_and_a_success_are_told_together_and_end_each_in_its_own_way(work: Round) -> None:
