@@ -92,11 +92,14 @@ def fields_for(
         }
     changed = _differing(says, record)
     if changed or entry.outcome in _SAVED:
-        changed[own.last_attempt_at] = _moment(now)
+        tried: dict[str, Any] = {own.last_attempt_at: _moment(now)}
         if not parked:
-            changed[own.synced_at] = _moment(now)
+            tried[own.synced_at] = _moment(now)
         if not passed_over:
-            changed |= _differing({own.attempts: standing.visits}, record)
+            tried[own.attempts] = standing.visits
+        # Twice in one second is told once: a write that changes nothing makes an event without a field, and that could
+        # be a field which the listener may not see.
+        changed |= _differing(tried, record)
     return changed
 
 
@@ -104,7 +107,7 @@ def attention(told: Told, record: Record, own: OwnFields, *, now: datetime) -> d
     """What can still be said of a record that would not take the answer: that a person must act, and who."""
     code = told.code if told.code in _CODES else Code.NOT_TOLD
     says = {own.status: Status.NEEDS_ATTENTION, own.error_code: code, own.error: told.message}
-    return _differing(says, record) | {own.last_attempt_at: _moment(now)}
+    return _differing(says | {own.last_attempt_at: _moment(now)}, record)
 
 
 def in_progress(record: Record, own: OwnFields) -> dict[str, Any]:

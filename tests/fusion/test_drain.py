@@ -90,7 +90,8 @@ async def test_a_second_change_writes_only_what_differs_and_tells_only_the_time(
     record_id = await work.intake()
     await work.go()
     work.portal.inner.ledger.clear()
-    await work.changes(record_id, Guardian_Phone__c="(919) 555-0199")
+    earlier = dict.fromkeys((OWN.last_attempt_at, OWN.synced_at), "2026-11-01T08:00:00.000+0000")
+    await work.changes(record_id, Guardian_Phone__c="(919) 555-0199", **earlier)
     await work.go()
     assert [(deed, section) for deed, section, _ in work.portal.deeds] == [("save", Section.CONTACTS)]
     assert set(work.org.writes[-1][1]) == {OWN.last_attempt_at, OWN.synced_at}
