@@ -1,6 +1,7 @@
 """Opens what a command needs that only looks: as a worker would, alone on its portal log-in, and writing nothing.
 
-The one row that it makes is its own in the table of holders, which keeps a worker off the same log-in meanwhile.
+The rows that it makes are of its log-in alone: in the table of holders, which keeps a worker off it meanwhile, and in
+that of portal users, since a password that was refused here must not be tried by the worker.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from listener import gates, holders, portal_account
 from listener.database import Database
 from listener.errors import SetupError
 from listener.gates import Lane
+from listener.portal_account import Account
 from listener.sealed import Sealed
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -123,7 +124,7 @@ async def _status(settings: Settings) -> dict[str, Any]:
         await db.close()
     days = load_pack(settings.sync.pack).password_days
     found: dict[str, datetime | str | None] = {
-        "door": "nobody has logged in yet" if account is None else account.standing or "open",
+        "door": _door(account),
         "why": account.said if account else None,
         "next_move": account.hint if account else None,
         "since": account.shut_at if account else None,
@@ -136,3 +137,9 @@ async def _status(settings: Settings) -> dict[str, Any]:
         "gate_until": gate.until,
     }
     return found
+
+
+def _door(account: Account | None) -> str:
+    if account is None:
+        return "nobody has logged in yet"
+    return account.standing or ("waits for a code" if account.asked_at else "open")
