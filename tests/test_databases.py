@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.pool import NullPool
 
-from listener.database import sync_url
+from listener.engines import sync_url
 
 
 def tables_in(url: str) -> set[str]:

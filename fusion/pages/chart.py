@@ -97,6 +97,8 @@ async def _reopened(tab: Tab, portal_id: str, states: Mapping[str, Locator]) -> 
         # Whatever came in place of the chart has its say; a chart without the proof is opened with a page load.
         left = max(tab.patience.page - (time.monotonic() - began), 0.1)
         with contextlib.suppress(LoggedOut):
+            if told["covered"]:
+                await tab.clear()  # a page load would take a dialog away unread
             await tab.first_of(states, expected="a chart", within=left)
         return None
     if told["covered"]:

@@ -57,11 +57,11 @@ async ({ away, routes, header, answer, dialog, within, spec }, read) => {
     const route = routes.find((one) => !here(one)) ?? routes[0];
     if (here(route)) {
       await go(away);
-      if (!(await come(() => document.querySelector(header) === null))) return { fresh: false };
+      if (!(await come(() => document.querySelector(header) === null))) return { fresh: false, covered: over() };
     }
     asked = performance.now();
     await go(route);
-    if (!(await come(there))) return { fresh: false };
+    if (!(await come(there))) return { fresh: false, covered: over() };
     const drawn = performance.now();
     const chart = read(spec);
     // The browser may note an answer a moment after the page has used it.
