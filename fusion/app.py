@@ -45,8 +45,6 @@ _GRACE = timedelta(seconds=9)
 """How long a visit may take to end after SIGTERM; with closing the browser the process is gone within 15 s."""
 _BURST = 15
 """Visits that follow each other without a pause, as when a morning's intakes are saved at once."""
-_HOLD = timedelta(seconds=20)
-"""How long a silent process keeps its channel and its portal log-in from the next: that one is there within 30 s."""
 
 
 class Role(StrEnum):
@@ -262,7 +260,7 @@ async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:
     said = False
     while True:
         async with parts.db.writing() as tx:
-            other = await holders.take(tx, name, lease=_HOLD)
+            other = await holders.take(tx, name, lease=holders.HOLD)
         if other is None:
             break
         if not patient:
@@ -278,7 +276,7 @@ async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:
 
     async def keep() -> None:
         async with parts.db.writing() as tx:
-            if not await holders.keep(tx, name, lease=_HOLD):
+            if not await holders.keep(tx, name, lease=holders.HOLD):
                 # Not a clean end: who supervises us should start us again, and then we wait for our turn.
                 raise SetupError(f"{name} was taken over by another process", hint="was this one frozen for long?")
 
@@ -288,7 +286,7 @@ async def _hold(parts: _Parts, name: str, *, patient: bool) -> None:
                 await holders.give_back(tx, name)
 
     parts.stack.push_async_callback(give_back)
-    parts.scheduler.add(Chore(name=f"hold {name}", every=_HOLD / 4, run=keep, at_once=False))
+    parts.scheduler.add(Chore(name=f"hold {name}", every=holders.HOLD / 4, run=keep, at_once=False))
 
 
 async def _until_logged_in(login: Login, stopping: asyncio.Event) -> str | None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from fusion import chromium, leftovers
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from fusion.browser import WebPortal
 
 T = TypeVar("T")
-
-_HOLD = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +134,7 @@ async def portal_of(settings: Settings, db: Database) -> AsyncIterator[WebPortal
     from fusion.browser import WebPortal  # noqa: PLC0415
 
     await _pass(db, Lane.PORTAL)
-    async with holders.held(db, settings.portal.holding, lease=_HOLD):
+    async with holders.held(db, settings.portal.holding, lease=holders.HOLD):
         await asyncio.to_thread(leftovers.end_leftovers)
         browser = chromium.find(settings.sync.browser)
         memory = portal_account_of(settings, db)

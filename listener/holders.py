@@ -24,6 +24,9 @@ from listener.database import Database, Tx, upsert
 from listener.errors import Outage, SetupError, SyncError
 from listener.schema import holder
 
+HOLD = timedelta(seconds=20)
+"""How long a silent process keeps its channel and its portal log-in from the next: that one is there within 30 s."""
+
 _NOW = func.db_now()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,10 @@ def patient(**more: Any) -> dict[str, Any]:
     """A new intake that is ready."""
     born = {"Date_of_Birth__c": "2019-05-01"}  # without it, a record cannot be ready
     return {"First_Name__c": FIRST, "Last_Name__c": LAST, "SSN__c": SSN, "Ready_for_Fusion__c": True} | born | more
+
+
+def free_callback() -> str:
+    """An address that a log-in may come back to: a port of this host that is free now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://localhost:{taken.getsockname()[1]}/OauthRedirect"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from cryptography.fernet import Fernet
-from org_rig import private_key, stand_in
+from org_rig import free_callback, private_key, stand_in
 from sqlalchemy import select
 
 from listener.database import Database
@@ -24,12 +23,6 @@ from listener.standin import StandInOrg
 ROOT = Path(__file__).parents[2]
 BROWSER = f"{sys.executable} -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1]).read()' %s"
 """It follows wherever it is sent, and the person in front of it has clicked Allow."""
-
-
-def free_callback() -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"http://localhost:{taken.getsockname()[1]}/OauthRedirect"
 
 
 @pytest.fixture

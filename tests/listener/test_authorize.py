@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
 import pytest
-from org_rig import settings_for, stand_in
+from org_rig import free_callback, settings_for, stand_in
 
 from listener.authorize import Errand, caught, code_in, errand, exchanged
 from listener.errors import SetupError
@@ -17,12 +17,6 @@ from listener.settings import SalesforceSettings
 from listener.standin import StandInOrg
 from listener.standin.faults import Fault
 from listener.token_endpoint import TokenEndpoint
-
-
-def free_callback() -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"http://localhost:{taken.getsockname()[1]}/OauthRedirect"
 
 
 @pytest.fixture
