@@ -1,6 +1,11 @@
 // What the fields of a form show, in one call: for each all texts in boxes that can be seen, and what a list offers.
 // A box goes by its label as a screen reader finds it, by the first words of its row in a table, or by CSS.
-(forms, asked) => {
+// With `leave` the field that was typed in last is left before, as some pages only then take notice of it.
+async (forms, { asked, leave }) => {
+  if (leave) {
+    document.activeElement?.blur();
+    await new Promise((done) => setTimeout(done));
+  }
   const plain = (text) => (text ?? "").trim().replace(/\s+/g, " ");
   const labels = (box) => {
     const by = box.getAttribute("aria-labelledby");

@@ -6,6 +6,7 @@ doubt, and whoever asked for it looks again.
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from playwright.async_api import Locator
@@ -13,9 +14,10 @@ from playwright.async_api import Locator
 from fusion.codes import Code
 from fusion.pages.pack import Entry
 from fusion.pages.pack import Form as FormSpec
+from fusion.pages.press import press
 from fusion.pages.tab import UNLOCKED, Tab
 from fusion.pages.values import labels_in, same, shown
-from fusion.pages.widgets import enter, leave, showing
+from fusion.pages.widgets import enter, showing
 from fusion.patient import Values
 from fusion.portal import AboutToSave, Refused
 from listener.errors import EntryError
@@ -37,15 +39,15 @@ async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> bool:
     wanted = [
         (entry, shown(entry, values[field], tab.pack.forms)) for field, entry in spec.fields.items() if field in values
     ]
+    last: Entry | None = None
     for number in range(_TRIES):
-        wrong = await _not_shown(tab, form, wanted)
+        wrong = await _not_shown(tab, form, wanted, leaving=last)
         if not wrong:
             return number > 0
         for entry, text, now in wrong:
             await enter(tab, form, entry, text, empty=not now, again=number > 0)
-        # The others were left as the next was entered.
-        await leave(tab, form, wrong[-1][0])
-    if left := await _not_shown(tab, form, wanted):
+            last = entry  # the one before was left as this one was entered
+    if left := await _not_shown(tab, form, wanted, leaving=last):
         raise Refused(Code.NOT_SAVED, ", ".join(entry.label for entry, _, _ in left))
     return True
 
@@ -66,10 +68,13 @@ async def save(
     `about_to_save` raises, before the click.
     """
     button = tab.visible(spec.save, form)
-    if not await _wakes_up(tab, button.and_(form.locator(":enabled"))):
-        await tab.first_of({"it": button}, expected=spec.save[0].says)
-        return False
-    await tab.clear()
+    awake = button.and_(form.locator(":enabled"))
+    is_awake, _ = await asyncio.gather(awake.count(), tab.clear())
+    if not is_awake:
+        if not await _wakes_up(tab, awake):
+            await tab.first_of({"it": button}, expected=spec.save[0].says)
+            return False
+        await tab.clear()
     alert = tab.visible(spec.alert, form)
     if spec.sure is not None:
         await tab.click(spec.save, form)
@@ -79,7 +84,7 @@ async def save(
     await tab.all_this_is_past()
     await about_to_save()
     tab.pending = True
-    await button.click(timeout=tab.patience.action * 1000)
+    await press(tab, button)
     answers = {"saved": saved, "alert": alert}
     if duplicate is not None:
         answers["duplicate"] = duplicate
@@ -94,8 +99,6 @@ async def save(
 
 
 async def _wakes_up(tab: Tab, awake: Locator) -> bool:
-    if await awake.count():
-        return True
     while (state := await tab.first_of_soon({"awake": awake}, within=_WAKES_UP)) == UNLOCKED:
         pass
     return state is not None
@@ -112,9 +115,11 @@ def _complaint(tab: Tab, spec: FormSpec, message: str) -> Exception:
     return Refused(Code.REJECTED_VALUE, ", ".join(labels) or f"something after {spec.save[0].says}")
 
 
-async def _not_shown(tab: Tab, form: Locator, wanted: list[tuple[Entry, str]]) -> list[tuple[Entry, str, str]]:
+async def _not_shown(
+    tab: Tab, form: Locator, wanted: list[tuple[Entry, str]], *, leaving: Entry | None
+) -> list[tuple[Entry, str, str]]:
     """The fields that show something else than wanted, with what they show."""
-    texts = await _shown(tab, form, [entry for entry, _ in wanted])
+    texts = await _shown(tab, form, [entry for entry, _ in wanted], leaving)
     return [
         (entry, text, now)
         for (entry, text), now in zip(wanted, texts, strict=True)
@@ -122,9 +127,9 @@ async def _not_shown(tab: Tab, form: Locator, wanted: list[tuple[Entry, str]]) -
     ]
 
 
-async def _shown(tab: Tab, form: Locator, entries: list[Entry]) -> list[str]:
+async def _shown(tab: Tab, form: Locator, entries: list[Entry], leaving: Entry | None) -> list[str]:
     """What each field shows; waits for all to be there. Raises Refused (`PORTAL_CHANGED`) unless there is just one."""
-    found = await showing(tab, form, entries)
+    found = await showing(tab, form, entries, leaving=leaving)
     if missing := [entry for entry, texts in zip(entries, found, strict=True) if not texts]:
         for entry in missing:
             await tab.first_of({"it": tab.visible(entry.box, form)}, expected=f'"{entry.label}"')

@@ -150,7 +150,7 @@ class Page(Data):
 
     `frame` (CSS): the frame in which the portal works; search, charts and forms are looked for in it, the log-in and
     `inside` around it, and what may come over either in both. `loads`: every search and every save loads a document
-    anew, so that only what came after it is believed.
+    anew, so that only what came after it is believed. `mouse`: buttons that save listen to nothing but a mouse.
     """
 
     inside: Spots
@@ -158,6 +158,7 @@ class Page(Data):
     trouble: Spots
     frame: str | None = None
     loads: bool = False
+    mouse: bool = False
     questions: tuple[Question, ...] = ()
     dialogs: tuple[DialogClass, ...] = ()
     unneeded: tuple[str, ...] = ()

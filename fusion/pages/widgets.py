@@ -49,18 +49,23 @@ async def enter(tab: Tab, form: Locator, entry: Entry, text: str, *, empty: bool
         await box.press("Tab", timeout=wait)
 
 
-async def leave(tab: Tab, form: Locator, entry: Entry) -> None:
-    """Leave the field: masks and "Save" only take notice of what was left."""
-    await tab.visible(entry.box, form).blur(timeout=tab.patience.action * 1000)
-
-
-async def showing(tab: Tab, form: Locator, entries: Sequence[Entry]) -> list[list[str]]:
+async def showing(
+    tab: Tab, form: Locator, entries: Sequence[Entry], *, leaving: Entry | None = None
+) -> list[list[str]]:
     """What each field shows now: the text in it, or the name of the option that is chosen. One text for each visible
-    box that goes by its entry; a form in order has one."""
-    asked = [[{"label": spot.label, "row": spot.row, "css": spot.css} for spot in entry.box] for entry in entries]
-    # All in one call, without waiting.
-    found: list[list[str]] = json.loads(await form.evaluate_all(_SHOWN, asked)) if _in_page(entries) else []
-    return found or [await _one_by_one(tab, form, entry) for entry in entries]
+    box that goes by its entry; a form in order has one.
+
+    *leaving*: the field that was typed in last is left before; masks and "Save" only take notice of what was left.
+    """
+    if _in_page(entries):
+        asked = [[{"label": spot.label, "row": spot.row, "css": spot.css} for spot in entry.box] for entry in entries]
+        # All in one call, without waiting.
+        told = await form.evaluate_all(_SHOWN, {"asked": asked, "leave": leaving is not None})
+        found: list[list[str]] = json.loads(told)
+        return found
+    if leaving is not None:
+        await tab.visible(leaving.box, form).blur(timeout=tab.patience.action * 1000)
+    return [await _one_by_one(tab, form, entry) for entry in entries]
 
 
 def _in_page(entries: Sequence[Entry]) -> bool:
