@@ -69,7 +69,7 @@ _TEXTS: dict[Code, tuple[str, str, ParkedReason]] = {
         ParkedReason.BAD_DATA,
     ),
     Code.AMBIGUOUS_MATCH: (
-        "A chart in the portal may be this patient, or not.",
+        "{detail} in the portal may be this patient, or not.",
         "Ops: compare the two and say which chart it is, or that it is new.",
         ParkedReason.AMBIGUOUS,
     ),
@@ -79,7 +79,7 @@ _TEXTS: dict[Code, tuple[str, str, ParkedReason]] = {
         ParkedReason.AMBIGUOUS,
     ),
     Code.LINKED_ELSEWHERE: (
-        "The matching chart already belongs to another Salesforce record.",
+        "{detail} already belongs to another Salesforce record.",
         "Intake: these may be two records of one child; merge them or correct one.",
         ParkedReason.AMBIGUOUS,
     ),

@@ -15,7 +15,7 @@ from enum import IntEnum
 from fusion.names import Likeness, date_likeness, first_name_likeness, last_name_likeness, plain
 from fusion.patient import Field, Hit, Identity, Patient, Section, Shown, folded
 
-TWIN_OR_SIBLING = "twin_or_sibling"
+TWIN_OR_SIBLING, NAMES_SWAPPED, SSN_DIFFERS = "twin_or_sibling", "names_swapped", "ssn_differs"
 
 
 class Grade(IntEnum):
@@ -78,8 +78,8 @@ def grade(patient: Patient, shown: Shown) -> Match:
     compared = _compared(patient, shown.identity, nickname=shown.values.get(Field.NICKNAME, ""))
     ssn = _ssn_agrees(patient.values.get(Field.SSN, ""), shown.values.get(Field.SSN, ""))
     more = (*_agreements(patient, shown), *(("ssn",) if ssn else ()))
-    against = ("ssn_differs",) if ssn is False else ()
-    reasons = (*compared.facts, *(("names_swapped",) if compared.swapped else ()), *more, *against)
+    against = (SSN_DIFFERS,) if ssn is False else ()
+    reasons = (*compared.facts, *((NAMES_SWAPPED,) if compared.swapped else ()), *more, *against)
 
     if all(how is Likeness.EXACT for how in compared.all):
         sure = Grade.POSSIBLE if against else Grade.CERTAIN if more else Grade.PROBABLE

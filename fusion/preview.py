@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from fusion.card import Card, card, on_screen
 from fusion.codes import Code
 from fusion.mapping import RecordMapping
 from fusion.matching import Match, grade
 from fusion.patient import Edit, Field, Patient, Section, Shown
 from fusion.portal import Refused
-from fusion.visit import Chart, Doubt, Sight, Unclear, chart_of, edits_for, patient_in
+from fusion.visit import Chart, Doubt, Sight, Unclear, chart_of, edits_for, open_chart, patient_in
 from listener.change import RecordId
 from listener.entry import CONFIRMED_NEW, OutboxEntry, SyncResult
 from listener.errors import EntryError
@@ -45,7 +46,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What the visit would come to. `reasons`: the facts by which the chart is this patient's."""
+    """What the visit would come to. `reasons`: the facts by which the chart is this patient's.
+
+    `cards`: where a person must say it, the record beside each chart in question.
+    """
 
     record_id: RecordId
     would: Would
@@ -54,6 +58,7 @@ class Preview:
     message: str = ""
     reasons: tuple[str, ...] = ()
     candidates: tuple[tuple[str, Match], ...] = ()
+    cards: tuple[Card, ...] = ()
     steps: tuple[Step, ...] = ()
 
 
@@ -68,10 +73,12 @@ async def preview(
     *,
     entry: OutboxEntry | None = None,
     turn: Callable[[], Awaitable[None]] = _at_once,
+    beside: bool = False,
 ) -> Preview:
     """What a visit would come to now. `record` as just read, None if it is gone; `turn` is awaited before the portal.
 
-    `entry`: the row that waits for the record, which may hold a doubt or a person's answer. Raises `Outage`.
+    `entry`: the row that waits for the record, which may hold a doubt or a person's answer. `beside`: whether charts in
+    question are read once more, to be shown beside the record. Raises `Outage`.
     """
     doubt = Doubt(open=entry is not None and entry.intent_fence is not None)
     doubt.whom = entry.intent_identity if entry else None
@@ -83,17 +90,35 @@ async def preview(
         if is_new:
             return _found(patient, None, sight.mapping)
         await turn()
-        return _found(patient, await chart_of(patient, doubt, sight), sight.mapping)
+        try:
+            return _found(patient, await chart_of(patient, doubt, sight), sight.mapping)
+        except Refused as refused:
+            return _refused(record_id, refused, await _cards(patient, refused, sight) if beside else ())
+    except Refused as refused:
+        return _refused(record_id, refused)
     except EntryError as error:
         return Preview(record_id=record_id, would=Would.UNREAD, message=f"{error}. {error.hint}".strip())
-    except Refused as refused:
-        return Preview(
-            record_id=record_id,
-            would=Would.REFUSE,
-            code=refused.code,
-            message=refused.code.sentence(refused.detail),
-            candidates=refused.candidates if isinstance(refused, Unclear) else (),
-        )
+
+
+def _refused(record_id: RecordId, refused: Refused, cards: tuple[Card, ...] = ()) -> Preview:
+    return Preview(
+        record_id=record_id,
+        would=Would.REFUSE,
+        code=refused.code,
+        message=refused.code.sentence(refused.detail),
+        candidates=refused.candidates if isinstance(refused, Unclear) else (),
+        cards=cards,
+    )
+
+
+async def _cards(patient: Patient, refused: Refused, sight: Sight) -> tuple[Card, ...]:
+    """The record beside each chart that the refusal is about, as they are by now."""
+    if isinstance(refused, Unclear):
+        asked = [portal_id for portal_id, _ in refused.candidates]
+    else:
+        asked = [patient.portal_id] if refused.code is Code.IDENTITY_MISMATCH and patient.portal_id else []
+    charts = [await open_chart(portal_id, sight) for portal_id in asked]
+    return tuple(card(patient, shown, sight.mapping) for shown in charts if shown is not None)
 
 
 def _found(patient: Patient, chart: Chart | None, mapping: RecordMapping) -> Preview:
@@ -123,8 +148,8 @@ def _steps(edit: Edit, shown: Shown | None, mapping: RecordMapping) -> list[Step
             section=edit.section.value,
             row="new" if is_row and edit.row is None and shown is not None else "",
             label=mapping.rules[name].policy.label,
-            old=_for_a_screen(name, before.get(name, "")),
-            new=_for_a_screen(name, value),
+            old=on_screen(name, before.get(name, "")),
+            new=on_screen(name, value),
         )
         for name, value in edit.values.items()
     ]
@@ -134,8 +159,3 @@ def _before(edit: Edit, shown: Shown) -> Mapping[Field, str]:
     if edit.section is Section.PATIENT:
         return shown.values
     return next((row.values for row in shown.rows.get(edit.section, ()) if row.key == edit.row), {})
-
-
-def _for_a_screen(name: Field, value: str) -> str:
-    # Whoever looks over a shoulder needs no more of it than whoever compares two.
-    return f"•••-••-{value[-4:]}" if name is Field.SSN and value else value

@@ -80,8 +80,9 @@ class Chart:
 class Unclear(Refused):
     """Charts that may be this patient's, or not: `candidates` by their ids, the likeliest first."""
 
-    def __init__(self, code: Code, candidates: Sequence[tuple[str, Match]], detail: str = "") -> None:
-        super().__init__(code, detail)
+    def __init__(self, code: Code, candidates: Sequence[tuple[str, Match]]) -> None:
+        ids = ", ".join(portal_id for portal_id, _ in candidates)
+        super().__init__(code, f"Chart {ids}" if len(candidates) == 1 else f"Charts {ids}")
         self.candidates = tuple(candidates)
 
 
@@ -206,7 +207,7 @@ async def _look(patient: Patient, sight: Sight, *, cut_off: bool) -> Decision:
     with on_lane(Lane.PORTAL, sight.heard):
         hits = [hit for hit in await sight.portal.find(patient) if plausible(patient, hit)]
     if len(hits) > _CHARTS_OPENED:
-        raise Refused(Code.AMBIGUOUS_MATCH, "more charts than we compare could be this patient")
+        raise Refused(Code.AMBIGUOUS_MATCH, f"More than {_CHARTS_OPENED} charts")
     graded = []
     for hit in hits:
         shown = await open_chart(hit.portal_id, sight)
@@ -230,7 +231,7 @@ async def _matched(patient: Patient, portal_id: str, doubt: Doubt, sight: Sight)
 async def _owned_by_nobody_else(patient: Patient, portal_id: str, sight: Sight) -> None:
     owner = await sight.links.of_chart(portal_id)
     if owner is not None and owner.record_id != patient.record_id:
-        raise Refused(Code.LINKED_ELSEWHERE)
+        raise Refused(Code.LINKED_ELSEWHERE, f"Chart {portal_id} (of {owner.record_id})")
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def answer_to(error: RecordError | None) -> Told:
     if error.code == "DUPLICATE_VALUE":
         # Of our fields one is unique, the portal's id: it stands in another record.
         code = Code.LINKED_ELSEWHERE
-        return Told(answer=Answer.WILL_NOT, code=code, message=code.sentence(), reason=code.reason)
+        return Told(answer=Answer.WILL_NOT, code=code, message=code.sentence("The chart"), reason=code.reason)
     return Told(answer=Answer.WILL_NOT, code=error.code, message=Code.NOT_TOLD.sentence(f"{error.code}{where}"))
 
 

@@ -30,7 +30,13 @@ def status(json: Json = False) -> None:
     if json:
         typer.echo(as_json(found))
         return
-    show(table("The portal's door", ("", "why"), [(name.replace("_", " "), value) for name, value in found.items()]))
+    show(
+        table(
+            "The portal's door",
+            ("", "as it stands"),
+            [(name.replace("_", " "), value) for name, value in found.items()],
+        )
+    )
 
 
 @app.command()

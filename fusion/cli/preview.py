@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fusion.cli.acting import Json, refusing
+from fusion.cli.moves import answer
 from fusion.cli.tables import as_json, show, table
+from fusion.matching import Grade
 from fusion.settings import load
 from listener import board, outbox
 from listener.change import MalformedEvent, RecordId, long_id
 from listener.entry import OutboxEntry, State
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fusion.card import Card
     from fusion.preview import Preview
     from listener.database import Database
 
@@ -28,6 +33,12 @@ _WORDS = {
     "nothing": "Nothing would be typed.",
     "refuse": "Nothing would be typed; a person must act.",
     "unread": "The portal could not be read just then.",
+}
+_SURE = {
+    Grade.NONE: "by what both show, another child's",
+    Grade.POSSIBLE: "possibly this patient's",
+    Grade.PROBABLE: "probably this patient's; nothing more agrees that would make it sure",
+    Grade.CERTAIN: "surely this patient's, if no other chart were",
 }
 
 
@@ -40,22 +51,23 @@ def command(
 ) -> None:
     """Show, field by field, what a visit would change on a chart. Nothing is written, and nothing is kept.
 
-    What is shown are a patient's data. Stop the worker meanwhile, or use another portal user.
+    Where it is not certain whose chart it is, the record is shown beside each chart in question. What is shown are a
+    patient's data. Stop the worker meanwhile, or use another portal user.
     """
     if every == (record is not None):
         raise typer.BadParameter("say the id of a record, or --all")
-    with refusing(json=json):
-        seen = asyncio.run(_look(_id(record) if record is not None else None, limit))
     shows_fields = fields or record is not None
+    with refusing(json=json):
+        seen = asyncio.run(_look(_id(record) if record is not None else None, limit, beside=shows_fields))
     if json:
         told = [_plain(one, fields=shows_fields) for one in seen]
         typer.echo(as_json(told if every else told[0]))
         return
     if shows_fields:
         for one in seen:
-            _show(one)
+            _show(one.preview, one.entry)
     if every:
-        _count(seen)
+        _count([one.preview for one in seen])
 
 
 def _id(given: str) -> RecordId:
@@ -65,7 +77,15 @@ def _id(given: str) -> RecordId:
         raise typer.BadParameter("that is no id of Salesforce: 15 or 18 letters and digits") from None
 
 
-async def _look(record: RecordId | None, limit: int) -> list[Preview]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A preview, and the row that waits for the record or holds it back; None if there is none."""
+
+    preview: Preview
+    entry: OutboxEntry | None
+
+
+async def _look(record: RecordId | None, limit: int, *, beside: bool) -> list[_Seen]:
     from fusion.pace import Pace
     from fusion.preview import preview
     from fusion.reading import salesforce_of, sight_of
@@ -76,18 +96,33 @@ async def _look(record: RecordId | None, limit: int) -> list[Preview]:
         ids = list(waiting) if record is None else [record]
         read = await salesforce.org.read(salesforce.mapping.object_name, ids, salesforce.mapping.reads)
         pace = Pace(settings.sync.backfill_per_minute)
-        return [await preview(one, read.get(one), sight, entry=waiting.get(one), turn=pace.turn) for one in ids]
+        seen = []
+        for one in ids:
+            entry = waiting.get(one)
+            found = await preview(one, read.get(one), sight, entry=entry, turn=pace.turn, beside=beside)
+            seen.append(_Seen(preview=found, entry=entry))
+        return seen
 
 
 async def _waiting(db: Database, record: RecordId | None, limit: int) -> dict[RecordId, OutboxEntry]:
+    """The rows that wait, by record. Of one record alone also the row that waits for a person, and that one first."""
+    states = [State.PENDING] if record is None else [State.PENDING, State.PARKED]
     async with db.reading() as tx:
-        rows = await board.entries(tx, states=[State.PENDING], record_id=record, limit=limit)
-    return {entry.record_id: entry for entry in map(outbox.entry_from, reversed(rows))}
+        rows = await board.entries(tx, states=states, record_id=record, limit=limit)
+    entries = sorted(map(outbox.entry_from, reversed(rows)), key=_blocks)
+    return {entry.record_id: entry for entry in entries}
 
 
-def _plain(one: Preview, *, fields: bool) -> dict[str, Any]:
+def _blocks(entry: OutboxEntry) -> bool:
+    return entry.parked_reason is not None and entry.parked_reason.blocks
+
+
+def _plain(seen: _Seen, *, fields: bool) -> dict[str, Any]:
+    one, entry = seen.preview, seen.entry
     told = {
         "record_id": one.record_id,
+        "entry": entry.id if entry else None,
+        "parked": entry.parked_reason if entry else None,
         "would": one.would,
         "portal_id": one.portal_id,
         "code": one.code,
@@ -96,19 +131,32 @@ def _plain(one: Preview, *, fields: bool) -> dict[str, Any]:
         "candidates": [{"portal_id": chart, "grade": match.grade.name.lower()} for chart, match in one.candidates],
         "changes": len(one.steps),
     }
-    return {**told, "fields": [asdict(step) for step in one.steps]} if fields else told
+    if not fields:
+        return told
+    cards = [
+        {"portal_id": card.portal_id, "notes": list(card.notes), "lines": [asdict(line) for line in card.lines]}
+        for card in one.cards
+    ]
+    return {**told, "fields": [asdict(step) for step in one.steps], "cards": cards}
 
 
-def _show(one: Preview) -> None:
+def _show(one: Preview, entry: OutboxEntry | None) -> None:
     chart = f", chart {one.portal_id}" if one.portal_id else ""
     steps = [(f"{step.section} {step.row}".strip(), step.label, step.old, step.new) for step in one.steps]
     parts: list[object] = [f"Record {one.record_id}{chart}: {_WORDS[one.would]}", one.message]
     if steps:
         parts.append(table("", ("section", "field", "now", "would be"), steps))
-    parts += [
-        f"  chart {chart}: {match.grade.name.lower()}, {', '.join(match.reasons)}" for chart, match in one.candidates
-    ]
+    for card in one.cards:
+        parts += [_beside(card), *card.notes]
+    if entry is not None and entry.parked_reason is not None:
+        parts.append(f"Entry {entry.id} waits for a person.\n  → {answer(entry.id, entry.parked_reason)}")
     show(*(part for part in parts if part != ""))
+
+
+def _beside(card: Card) -> Table:
+    title = f"Chart {card.portal_id}: {_SURE[card.match.grade]}"
+    lines = [(line.label, line.record, "\n".join(line.chart), line.how) for line in card.lines]
+    return table(title, ("field", "Salesforce", "this chart", "how they compare"), lines)
 
 
 def _count(seen: Sequence[Preview]) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
+from fusion.cli.moves import answer, look
 from fusion.cli.tables import as_json, show, table
 from fusion.settings import load
 from listener import board
 from listener.database import Database
+from listener.entry import ParkedReason, State
 
 
 def command(
@@ -43,10 +46,18 @@ def command(
         for one in found["attempts"]
     ]
     show(
-        table(f"Entry {entry}", ("", ""), facts),
+        table(f"Entry {entry}", ("", "as it stands"), facts),
         table("Changes (names of fields only)", ("changed at", "kind", "heard by", "fields", "received"), changes),
         table("Attempts", ("began", "step", "fence", "ended", "outcome", "error", "message"), attempts),
+        *_moves(found["entry"]),
     )
+
+
+def _moves(row: Mapping[str, Any]) -> list[str]:
+    if row["state"] != State.PARKED:
+        return []
+    reason = ParkedReason(row["parked_reason"])
+    return [f"  → {one}" for one in (look(row["record_id"], reason), answer(row["id"], reason)) if one]
 
 
 async def _read(entry: int) -> dict[str, Any] | None:

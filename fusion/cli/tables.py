@@ -19,7 +19,13 @@ STATE_STYLES = {
     "SUPERSEDED": "dim",
 }
 
-SENTENCES = frozenset({"why", "message", "fields", "meaning", "what is wrong", "how to mend it"})
+SENTENCES = frozenset({"why", "message", "fields", "meaning", "what is wrong", "how to mend it", "as it stands"}) | {
+    "now",
+    "would be",
+    "Salesforce",
+    "this chart",
+    "how they compare",
+}
 """Columns that may go over several lines."""
 
 
@@ -59,7 +65,11 @@ def show(*parts: object) -> None:
     # Into a pipe or a file there is no width to keep to.
     console = Console() if sys.stdout.isatty() else Console(width=200)
     for part in parts:
-        console.print(part)
+        if isinstance(part, str):
+            # As it is: a bracket is no markup, and a command that goes on in the next line could not be copied.
+            console.print(part, markup=False, highlight=False, soft_wrap=True)
+        else:
+            console.print(part)
 
 
 def _plain(value: object) -> Any:

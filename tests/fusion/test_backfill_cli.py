@@ -3,96 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fusion.backfill import Place
 from fusion.backfill_list import Draft, Line, Verdict
-from fusion.standin.intakes import intakes
-from fusion.standin.sandbox import Sandbox, sandbox
 from listener import holders
 from listener.change import long_id
 from listener.database import Database
+from tests.fusion.shell import Shell, arrived, shell
 from tests.fusion.town import looks, writes
-from tests.org_rig import private_key
 
-ROOT = Path(__file__).parents[2]
+__all__ = ["shell"]  # a fixture
 BECAUSE = ("--reason", "Reviewed with Kim.")
 HOLD = timedelta(seconds=20)
-
-
-@dataclass(slots=True)
-class Shell:
-    """A folder to work in, with both stand-ins and a database of its own."""
-
-    box: Sandbox
-    folder: Path
-
-    @property
-    def database_url(self) -> str:
-        return f"sqlite:///{self.folder / 'outbox.db'}"
-
-    def start(self, *args: object) -> subprocess.Popen[str]:
-        environment = {
-            **os.environ,
-            **self.box.environment(),
-            "DATABASE_URL": self.database_url,
-            "FUSION_SYNC_BACKFILL_PER_MINUTE": "600",
-            "PYTHONPATH": str(ROOT),
-        }
-        return subprocess.Popen(
-            [sys.executable, "-m", "fusion.cli", *(str(one) for one in args)],
-            env=environment,
-            cwd=self.folder,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    async def run(self, *args: object, code: int = 0) -> str:
-        """What the command prints."""
-        process = self.start(*args)
-        out, errors = await asyncio.to_thread(process.communicate)
-        assert process.returncode == code, errors + out
-        return out + errors
-
-    async def told(self, *args: object) -> Any:
-        """What the command prints for machines."""
-        process = self.start(*args, "--json")
-        out, errors = await asyncio.to_thread(process.communicate)
-        assert process.returncode == 0, errors + out
-        return json.loads(out)
-
-    def tables(self) -> list[str]:
-        """The database as SQL, but for who holds what just now, and how the log-in of the portal user stands."""
-        aside = ('INSERT INTO "holder"', 'INSERT INTO "portal_account"')
-        with sqlite3.connect(self.folder / "outbox.db") as connection:
-            return [line for line in connection.iterdump() if not line.startswith(aside)]
-
-
-@pytest.fixture
-async def shell(tmp_path: Path, migrated_sqlite: Path) -> AsyncIterator[Shell]:
-    (tmp_path / "outbox.db").write_bytes(migrated_sqlite.read_bytes())
-    async with sandbox(tmp_path / "stand-ins", private_key=private_key()) as box:
-        yield Shell(box=box, folder=tmp_path)
-
-
-def arrived(shell: Shell, number: int) -> list[str]:
-    """Records of so many children."""
-    child = intakes(5)
-    return [shell.box.org.control.create(next(child).record) for _ in range(number)]
 
 
 @pytest.mark.browser

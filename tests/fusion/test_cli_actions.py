@@ -262,6 +262,35 @@ async def test_show_tells_one_entry_whole(run: Run, db: Database) -> None:
     assert (await said(run, "show", 4711, code=1)).strip() == "There is no entry 4711."
 
 
+@pytest.mark.parametrize(
+    ("reason", "look", "answer"),
+    [
+        (ParkedReason.AMBIGUOUS, True, "`fusion-sync resolve {} --chart N --reason …`"),
+        (ParkedReason.IN_DOUBT, True, "`fusion-sync resolve {} --chart N --reason …`"),
+        (ParkedReason.IDENTITY, True, "`fusion-sync retry {} --reason …`"),
+        (ParkedReason.HELD, False, "`fusion-sync release {} --reason …`"),
+        (ParkedReason.BAD_DATA, False, "correct the record in Salesforce"),
+        (ParkedReason.EXHAUSTED, False, "`fusion-sync retry {} --reason …`"),
+        (ParkedReason.DELETED, False, "`fusion-sync resolve {} --done --reason …`"),
+        (ParkedReason.NOT_TOLD, False, "`fusion-sync retry {} --reason …`"),
+    ],
+)
+async def test_show_names_the_next_move_of_what_is_parked(
+    run: Run, db: Database, reason: ParkedReason, look: bool, answer: str
+) -> None:
+    entry = await parked(db, reason)
+    moves = [line for line in (await said(run, "show", entry.id)).splitlines() if line.startswith("  → ")]
+    assert len(moves) == 1 + look
+    assert (f"`fusion-sync preview {record(1)}`" in moves[0]) is look
+    assert answer.format(entry.id) in moves[-1]
+
+
+async def test_show_names_no_move_where_none_is_needed(run: Run, db: Database) -> None:
+    await arrive(db, 1)
+    entry = await settle(db, await claimed(db))
+    assert "→" not in await said(run, "show", entry.id)
+
+
 async def test_purge_counts_or_deletes_and_never_what_is_young(run: Run, db: Database) -> None:
     await arrive(db, 1)
     await settle(db, await claimed(db))

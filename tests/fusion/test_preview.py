@@ -19,11 +19,11 @@ from tests.fusion.desk import INTAKE, MAPPING, RECORD_ID, At, an_entry, put_char
 LABELS = {name: rule.policy.label for name, rule in MAPPING.rules.items()}
 
 
-async def previewed(at: At, **of_entry: Any) -> Preview:
+async def previewed(at: At, *, beside: bool = False, **of_entry: Any) -> Preview:
     """What a visit would come to; at the same desk as the visit."""
     entry = an_entry(**of_entry) if of_entry else None
     found = await at.org.read("Patient__c", [RECORD_ID], MAPPING.reads)
-    seen = await preview(RECORD_ID, found.get(RECORD_ID), at.desk(), entry=entry)
+    seen = await preview(RECORD_ID, found.get(RECORD_ID), at.desk(), entry=entry, beside=beside)
     assert (at.portal.inner.ledger, at.links.kept[1:], at.org.writes, at.clicks) == ([], [], [], 0)
     return seen
 
@@ -96,6 +96,28 @@ async def test_what_is_unclear_names_the_charts() -> None:
         [chart],
     )
     assert (await push(an_entry(), at.desk())).code == Code.AMBIGUOUS_MATCH
+
+
+async def test_the_record_is_shown_beside_each_chart_in_question_where_that_is_asked_for() -> None:
+    at = At()
+    at.org.create({**INTAKE, "First_Name__c": "William"})
+    charts = [put_chart(at.portal.inner, {**INTAKE, "First_Name__c": name, "SSN__c": None}) for name in ("Bill", "Zoe")]
+    assert (await previewed(at)).cards == ()
+    seen = await previewed(at, beside=True)
+    assert [one.portal_id for one in seen.cards] == charts[:1]
+    assert seen.message.startswith(f"Chart {charts[0]} in the portal may be this patient, or not.")
+
+
+async def test_a_linked_chart_with_another_name_is_shown_beside_the_record() -> None:
+    at = At()
+    at.org.create(INTAKE)
+    chart = put_chart(at.portal.inner, {**INTAKE, "First_Name__c": "Zoe"})
+    await at.links.keep(Link(record_id=RECORD_ID, portal_id=chart, how="by_hand", identity=None))
+    seen = await previewed(at, beside=True)
+    assert (seen.code, [one.portal_id for one in seen.cards]) == (Code.IDENTITY_MISMATCH, [chart])
+    at.portal.inner.charts.clear()
+    seen = await previewed(at, beside=True)
+    assert (seen.code, seen.cards) == (Code.CHART_NOT_FOUND, ())
 
 
 async def test_a_missing_value_is_told_without_a_look_at_the_portal() -> None:

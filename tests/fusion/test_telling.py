@@ -311,7 +311,7 @@ async def test_a_record_that_will_not_take_the_id_takes_the_word_that_ops_must_a
     )
     record = org.records[RECORD_ID]
     assert (record[OWN.status], record[OWN.error_code]) == ("Needs Attention", "linked_elsewhere")
-    assert record[OWN.error] == Code.LINKED_ELSEWHERE.sentence()
+    assert record[OWN.error] == Code.LINKED_ELSEWHERE.sentence("The chart")
 
 
 async def test_what_is_no_longer_ours_is_neither_written_nor_told() -> None:
