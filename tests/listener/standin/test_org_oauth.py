@@ -70,6 +70,8 @@ async def test_an_assertion_signed_with_another_key_is_refused(worker: Caller) -
         ({"aud": "https://example.com"}, "invalid_grant", "audience is invalid"),
         ({"exp": int(time.time()) - 10}, "invalid_grant", "expired authorization code"),
         ({"exp": int(time.time()) + 3600}, "invalid_grant", "expired authorization code"),
+        ({"exp": int(time.time() - 600) * 1000}, "invalid_grant", "expired authorization code"),
+        ({"exp": int(time.time() + 3600) * 1000}, "invalid_grant", "expired authorization code"),
         ({"sub": "intake@clinic.example.com"}, "invalid_grant", "user hasn't approved this consumer"),
     ],
 )
@@ -79,6 +81,12 @@ async def test_an_assertion_with_a_wrong_claim_is_refused(
     status, body = await worker.grant(grant_type=JWT_BEARER, assertion=worker.assertion(**claims))
     assert (status, body) == (400, {"error": error, "error_description": description})
     assert worker.org.ledger.of("token", status=400)[-1]["error"] == error
+
+
+async def test_an_assertion_that_ends_in_milliseconds_as_the_cli_writes_it_is_taken(worker: Caller) -> None:
+    as_sf_does = worker.assertion(exp=int(time.time() * 1000) + 300)
+    status, answer = await worker.grant(grant_type=JWT_BEARER, assertion=as_sf_does)
+    assert (status, answer["token_type"]) == (200, "Bearer")
 
 
 async def test_client_credentials_act_as_the_run_as_user(org: StandInOrg, http: aiohttp.ClientSession) -> None:
