@@ -145,7 +145,7 @@ class SalesforceOrg:
 
     async def now(self) -> datetime:
         """As `Org` says: the Date header of the smallest answer there is ("Resources by Version")."""
-        _granted(await self._rest.get(""), "the API")
+        granted(await self._rest.get(""), "the API")
         if self._rest.answered_at is None:
             raise Outage("Salesforce's answer does not say when it was given", hint="is there a proxy in between?")
         return self._rest.answered_at
@@ -153,12 +153,12 @@ class SalesforceOrg:
     async def read(
         self, object_name: str, record_ids: Sequence[RecordId], fields: Sequence[str]
     ) -> dict[RecordId, Record]:
-        names = list(dict.fromkeys(["Id", "IsDeleted", *(_name(one) for one in fields)]))
+        names = list(dict.fromkeys(["Id", "IsDeleted", *(api_name(one) for one in fields)]))
         found: dict[RecordId, Record] = {}
-        for ids in _portions([_id(one) for one in record_ids], _READ_AT_ONCE):
+        for ids in _portions([as_id(one) for one in record_ids], _READ_AT_ONCE):
             condition = "Id IN ({})".format(",".join(f"'{one}'" for one in ids))
             async for record in self._query(object_name, names, condition):
-                found[_id(record["Id"])] = {name: value for name, value in record.items() if name != "attributes"}
+                found[as_id(record["Id"])] = {name: value for name, value in record.items() if name != "attributes"}
         return found
 
     async def changed_since(
@@ -175,7 +175,7 @@ class SalesforceOrg:
                     modified_at = _moment(record["SystemModstamp"])
                     expired = expired if modified_at == start else 0
                     start = modified_at
-                    yield Touched(record_id=_id(record["Id"]), modified_at=start, deleted=bool(record["IsDeleted"]))
+                    yield Touched(record_id=as_id(record["Id"]), modified_at=start, deleted=bool(record["IsDeleted"]))
             except _CursorExpired:
                 expired += 1
                 if expired > 2:
@@ -187,38 +187,30 @@ class SalesforceOrg:
         """As `Org` says. Where the log does not reach back ("startDate before ...") the recycle bin has to do."""
         end = _utc(until)
         start = _literal(min(max(_utc(since), end - _LOG_OF_DELETES), end - timedelta(minutes=2)))
-        answer = await self._rest.get(f"sobjects/{_name(object_name)}/deleted/", start=start, end=_literal(end))
+        answer = await self._rest.get(f"sobjects/{api_name(object_name)}/deleted/", start=start, end=_literal(end))
         if isinstance(answer, Refusal) and answer.code == "INVALID_REPLICATION_DATE":
             async for one in self.changed_since(object_name, since, until, where="IsDeleted = true"):
                 yield one
             return
-        for record in _list_in(_granted(answer, object_name), "deletedRecords"):
-            yield Touched(record_id=_id(record["id"]), modified_at=_moment(record["deletedDate"]), deleted=True)
+        for record in list_in(granted(answer, object_name), "deletedRecords"):
+            yield Touched(record_id=as_id(record["id"]), modified_at=_moment(record["deletedDate"]), deleted=True)
 
     async def update(self, object_name: str, values: Mapping[RecordId, Record]) -> dict[RecordId, RecordError | None]:
         told: dict[RecordId, RecordError | None] = {}
         # Sorted, since two writers that take their locks in the same order cannot block each other.
         for ids in _portions(sorted(values), _WRITE_AT_ONCE):
-            kind = {"attributes": {"type": _name(object_name)}}
-            records = [kind | {"id": _id(one)} | {_name(k): v for k, v in values[one].items()} for one in ids]
+            kind = {"attributes": {"type": api_name(object_name)}}
+            records = [kind | {"id": as_id(one)} | {api_name(k): v for k, v in values[one].items()} for one in ids]
             answer = await self._rest.patch("composite/sobjects", {"allOrNone": False, "records": records})
-            results = _granted(answer, object_name, sorted({name for one in ids for name in values[one]}))
+            results = granted(answer, object_name, sorted({name for one in ids for name in values[one]}))
             if not isinstance(results, list) or len(results) != len(ids):
                 raise Outage("Salesforce's answer to an update does not fit", hint="it is told again", suspect=True)
             told |= {one: _record_error(result) for one, result in zip(ids, results, strict=True)}
         return told
 
     async def describe(self, object_name: str) -> dict[str, FieldDescription]:
-        told = _granted(await self._rest.get(f"sobjects/{_name(object_name)}/describe"), object_name)
-        return {one["name"]: _field(one) for one in _list_in(told, "fields")}
-
-    async def permission_sets(self, user_id: str, names: Sequence[str]) -> frozenset[str]:
-        """Which of the permission sets of those names the user has; `SetupError` where that may not be seen."""
-        listed = ",".join(f"'{_name(one)}'" for one in names)
-        sets = self._query("PermissionSet", ["Id", "Name"], f"Name IN ({listed})")
-        found = {one["Id"]: str(one["Name"]) async for one in sets}
-        given = self._query("PermissionSetAssignment", ["Id", "PermissionSetId"], f"AssigneeId = '{_id(user_id)}'")
-        return frozenset([found[one["PermissionSetId"]] async for one in given if one["PermissionSetId"] in found])
+        told = granted(await self._rest.get(f"sobjects/{api_name(object_name)}/describe"), object_name)
+        return {one["name"]: _field(one) for one in list_in(told, "fields")}
 
     async def limits(self) -> dict[str, tuple[int, int]]:
         """Used and allowed of every limit of the org, by name; none where this user may not see them."""
@@ -230,17 +222,17 @@ class SalesforceOrg:
 
     async def _query(self, object_name: str, names: Sequence[str], condition: str) -> AsyncIterator[Mapping[str, Any]]:
         """The records page by page; `_CursorExpired` where Salesforce has forgotten the query meanwhile."""
-        soql = f"SELECT {','.join(names)} FROM {_name(object_name)} WHERE {condition}"  # noqa: S608 - names are checked
-        page = _granted(await self._rest.query_all(soql, page=self._page), object_name, names)
+        soql = f"SELECT {','.join(names)} FROM {api_name(object_name)} WHERE {condition}"  # noqa: S608 - names are checked
+        page = granted(await self._rest.query_all(soql, page=self._page), object_name, names)
         while True:
-            for record in _list_in(page, "records"):
+            for record in list_in(page, "records"):
                 yield record
             if page.get("done", True):
                 return
             more = await self._rest.query_more(str(page["nextRecordsUrl"]), page=self._page)
             if isinstance(more, Refusal) and more.code == "INVALID_QUERY_LOCATOR":
                 raise _CursorExpired
-            page = _granted(more, object_name, names)
+            page = granted(more, object_name, names)
 
 
 class _CursorExpired(Exception):
@@ -253,7 +245,7 @@ _NOT_OURS = frozenset(
 )
 
 
-def _granted(answer: Any, object_name: str, names: Sequence[str] = ()) -> Any:
+def granted(answer: Any, object_name: str, names: Sequence[str] = ()) -> Any:
     """The answer, if it is no refusal. The error names fields that we asked for, and none of Salesforce's words."""
     if not isinstance(answer, Refusal):
         return answer
@@ -275,7 +267,7 @@ def _granted(answer: Any, object_name: str, names: Sequence[str] = ()) -> Any:
     )
 
 
-def _list_in(answer: Any, name: str) -> list[Any]:
+def list_in(answer: Any, name: str) -> list[Any]:
     found = answer.get(name) if isinstance(answer, Mapping) else None
     if not isinstance(found, list):
         raise Outage("Salesforce answered something else than was asked", hint="is there a proxy in between?")
@@ -315,14 +307,15 @@ def _field(told: Mapping[str, Any]) -> FieldDescription:
 _NAME = re.compile(r"[A-Za-z]\w{0,79}", re.ASCII)
 
 
-def _name(name: str) -> str:
+def api_name(name: str) -> str:
     """An object's or a field's API name; `SetupError` if it could be anything else in a query."""
     if not _NAME.fullmatch(name):
         raise SetupError("a name in the mapping is not an API name of Salesforce", hint="letters, digits, underscores")
     return name
 
 
-def _id(record_id: str) -> RecordId:
+def as_id(record_id: str) -> RecordId:
+    """Its 18 characters; `EntryError` if it is no id of Salesforce."""
     try:
         return long_id(str(record_id))
     except MalformedEvent:

@@ -6,7 +6,7 @@ does not let it look (its own permission sets, in some orgs), the finding says s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,32 +16,37 @@ from listener.checkup import Finding, Verdict
 from listener.endings import SessionOver, Why
 from listener.errors import EntryError, Outage, SetupError
 from listener.login import Login
-from listener.org import FieldDescription, SalesforceOrg
+from listener.org import FieldDescription
+from listener.org_setup import Member, OrgSetup, entity_of
 from listener.session import Session
 from listener.settings import SalesforceSettings
 
-WORKS, LISTENS = "Fusion_Sync_Integration", "Fusion_Sync_Listener"
-"""The package's permission sets: to read and write our fields; to see all records, without which no event comes."""
+WORKS, LISTENS, LOOKS = "Fusion_Sync_Integration", "Fusion_Sync_Listener", "Fusion_Sync_Doctor"
+"""The package's permission sets: to read and write our fields; to hear of all records; to look at what is set up."""
 _AJAR, _WRONG = timedelta(seconds=30), timedelta(minutes=3)
 """Clocks that differ by three minutes make an assertion that Salesforce refuses ("OAuth 2.0 JWT Bearer Flow")."""
 _ASSIGN = "run `sfdx/bin/install.sh` for this user, or assign the permission set"
+_LET_LOOK = f"assign {LOOKS} to this user"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
     """What is needed. `reads`: fields by API name, with the names that people know; `writes`: those that we write.
 
-    `says`: the values that we write into a picklist, by its field.
+    `says`: the values that we write into a picklist, by its field. `ready`: the checkbox without which no change is to
+    come down the channel. `told_along`: fields that each event of the channel is to carry.
     """
 
     object_name: str
     reads: Mapping[str, str]
     writes: Collection[str]
     says: Mapping[str, Sequence[str]]
+    ready: str
+    told_along: Collection[str]
 
 
 async def examine_org(
-    org: SalesforceOrg,
+    org: OrgSetup,
     login: Login,
     settings: SalesforceSettings,
     needs: Needs,
@@ -52,9 +57,11 @@ async def examine_org(
     findings: list[Finding] = []
     asks: tuple[tuple[str, AsyncIterator[Finding]], ...] = (
         ("log-in", _user(org)),
+        ("view all", _view_all(org, needs.object_name)),
         ("clock", _clock(org, clock)),
         ("fields", _fields(org, needs)),
         ("stream", _stream(login, settings)),
+        ("channel", _channel(org, settings.channel, needs)),
         ("limits", _limits(org, clock())),
     )
     for name, ask in asks:
@@ -71,14 +78,13 @@ async def examine_org(
     return findings
 
 
-async def _user(org: SalesforceOrg) -> AsyncIterator[Finding]:
+async def _user(org: OrgSetup) -> AsyncIterator[Finding]:
     user_id = await org.user_id()
     try:
-        sets = await org.permission_sets(user_id, (WORKS, LISTENS))
+        sets = await org.permission_sets(user_id, (WORKS,))
     except (SetupError, EntryError):
         told = f"We are user {user_id}, who may not see which permission sets are assigned."
-        move = f"an administrator: does this user have {WORKS} and {LISTENS}?"
-        yield _finding("user", Verdict.WARNING, told, move)
+        yield _finding("user", Verdict.WARNING, told, f"{_LET_LOOK}; or an administrator: does it have {WORKS}?")
         return
     if WORKS in sets:
         yield _finding("user", Verdict.OK, f"We are user {user_id}, and it is the integration user.")
@@ -86,21 +92,30 @@ async def _user(org: SalesforceOrg) -> AsyncIterator[Finding]:
         told = f"We are user {user_id}, who is not the integration user: {WORKS} is not assigned."
         move = f"let the app log in as the integration user; if this is the one, {_ASSIGN}"
         yield _finding("user", Verdict.WRONG, told, move)
-    if LISTENS in sets:
-        yield _finding("view all", Verdict.OK, "This user sees all records, so it hears of their changes.")
+
+
+async def _view_all(org: OrgSetup, object_name: str) -> AsyncIterator[Finding]:
+    try:
+        sees_all = await org.sees_all(await org.user_id(), object_name)
+    except (SetupError, EntryError):
+        told = f"This user may not see whether it has View All Records on {object_name}."
+        yield _finding("view all", Verdict.WARNING, told, f"{_LET_LOOK}; or an administrator: does {LISTENS} give it?")
+        return
+    if sees_all:
+        yield _finding("view all", Verdict.OK, f"This user sees all records of {object_name}, so it hears of changes.")
     else:
-        told = f"{LISTENS} is not assigned: without View All Records no change event comes, and nothing says so."
-        yield _finding("view all", Verdict.WRONG, told, _ASSIGN)
+        told = f"Without View All Records on {object_name} no change event comes, and nothing says so."
+        yield _finding("view all", Verdict.WRONG, told, f"deploy the package, then assign {LISTENS} to this user")
 
 
-async def _clock(org: SalesforceOrg, clock: Callable[[], datetime]) -> AsyncIterator[Finding]:
+async def _clock(org: OrgSetup, clock: Callable[[], datetime]) -> AsyncIterator[Finding]:
     apart = abs(await org.now() - clock())
     told = f"This host's clock and Salesforce's are {apart.total_seconds():.0f} s apart."
     verdict = Verdict.OK if apart < _AJAR else Verdict.WARNING if apart < _WRONG else Verdict.WRONG
     yield _finding("clock", verdict, told, "" if verdict is Verdict.OK else "have this host keep time (NTP)")
 
 
-async def _fields(org: SalesforceOrg, needs: Needs) -> AsyncIterator[Finding]:
+async def _fields(org: OrgSetup, needs: Needs) -> AsyncIterator[Finding]:
     there = await org.describe(needs.object_name)
     hidden = [f"{label} ({name})" for name, label in needs.reads.items() if name not in there]
     fixed = [f"{there[name].label} ({name})" for name in needs.writes if name in there and not there[name].updateable]
@@ -151,7 +166,51 @@ async def _stream(login: Login, settings: SalesforceSettings) -> AsyncIterator[F
         await session.close()
 
 
-async def _limits(org: SalesforceOrg, now: datetime) -> AsyncIterator[Finding]:
+async def _channel(org: OrgSetup, channel: str, needs: Needs) -> AsyncIterator[Finding]:
+    """Subscribing to a channel works whether or not anything is on it, so this is the only way to know."""
+    try:
+        members = await org.members(channel)
+    except (SetupError, EntryError):
+        told = f"This user may not see what is on {channel}, and which changes its filter lets through."
+        yield _finding("channel", Verdict.WARNING, told, f"{_LET_LOOK}; or an administrator: run this as one")
+        return
+    entity = entity_of(needs.object_name)
+    member = next((one for one in members or () if one.entity == entity), None)
+    if members is None:
+        yield _finding("channel", Verdict.WRONG, f"There is no channel {channel}.", "deploy the package: it makes it")
+    elif member is None:
+        told = f"Change Data Capture is not on for {needs.object_name}: {channel} is there, but without it, and silent."
+        yield _finding("channel", Verdict.WRONG, told, f"deploy the package: it puts {entity} on the channel")
+    elif channel.endswith("__chn"):
+        for one in _ways(member, channel, needs):
+            yield one
+    else:
+        yield _finding("channel", Verdict.OK, f"{channel} carries {needs.object_name}, of all records.")
+
+
+def _ways(member: Member, channel: str, needs: Needs) -> Iterator[Finding]:
+    """Whether what is on our own channel comes as the package says."""
+    wanted = f"({needs.ready} = true)"
+    missing = [name for name in needs.told_along if name not in member.enriched]
+    if not member.filter:
+        told = f"{channel} has no filter: it brings changes of records that are not ready too, and each is counted."
+        yield _finding("channel", Verdict.WARNING, told, f"deploy the package: its filter is {wanted}")
+    elif _bare(member.filter) != _bare(wanted):
+        told = f"{channel} has another filter than the package, {member.filter}: changes may never come."
+        yield _finding("channel", Verdict.WRONG, told, f"deploy the package, or make the filter {wanted}")
+    if missing:
+        told = f"Events of {channel} do not carry {', '.join(missing)} along, as those of the package do."
+        yield _finding("channel", Verdict.WARNING, told, "deploy the package: it adds them")
+    if not missing and _bare(member.filter) == _bare(wanted):
+        yield _finding("channel", Verdict.OK, f"{channel} carries {needs.object_name}, of ready records.")
+
+
+def _bare(condition: str) -> str:
+    """A condition without what does not matter: case, spaces, brackets around all of it."""
+    return "".join(condition.split()).casefold().strip("()")
+
+
+async def _limits(org: OrgSetup, now: datetime) -> AsyncIterator[Finding]:
     told = await org.limits()
     for limit in Limit:
         if limit not in told:

@@ -24,8 +24,8 @@ from fusion.writeback import Status
 from listener import portal_account
 from listener.checkup import Finding, Verdict, examine
 from listener.database import Database
-from listener.org import SalesforceOrg
 from listener.org_checkup import Needs, examine_org
+from listener.org_setup import OrgSetup
 
 _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}
 
@@ -87,7 +87,7 @@ async def _portal(settings: Settings, db: Database) -> list[Finding]:
 
 async def _org(settings: Settings, db: Database) -> list[Finding]:
     login = login_of(settings, db)
-    org = SalesforceOrg(login, api_version=settings.salesforce.api_version)
+    org = OrgSetup(login, api_version=settings.salesforce.api_version)
     try:
         return await examine_org(org, login, settings.salesforce, needs_of(load_mapping(settings.sync.mapping)))
     finally:
@@ -105,6 +105,8 @@ def needs_of(mapping: RecordMapping) -> Needs:
         reads=labels,
         writes=own.names(),
         says={own.status: [str(one) for one in Status], own.error_code: [str(one) for one in Code]},
+        ready=mapping.ready_field,
+        told_along=(own.portal_id, own.status),
     )
 
 

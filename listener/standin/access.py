@@ -10,16 +10,26 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 
-from listener.standin.metadata.grants import EVERYTHING, NOTHING, READ_ALL, ObjectGrant, PermissionSet
+from listener.standin.metadata.grants import (
+    EVERYTHING,
+    NOTHING,
+    READ_ALL,
+    VIEW_ALL_DATA,
+    VIEW_ENCRYPTED,
+    VIEW_SETUP,
+    ObjectGrant,
+    PermissionSet,
+)
 from listener.standin.metadata.setup import Setup
 from listener.standin.people import Person
 from listener.standin.problems import ApiError, not_found
 from listener.standin.schema import Field, Row, Sobject
-from listener.standin.standard import ASSIGNMENT, GROUP, GROUP_MEMBER, PERMISSION_SET
+from listener.standin.standard import ASSIGNMENT, GROUP, GROUP_MEMBER, OBJECT_PERMISSIONS, PERMISSION_SET
 from listener.standin.store import Commit, Store
 from listener.standin.transaction import Transaction
 
-VIEW_ENCRYPTED = "ViewEncryptedData"
+# "Object Reference: PermissionSetAssignment", "ObjectPermissions": "View Setup and Configuration" is asked for.
+RIGHTS = {ASSIGNMENT.name, OBJECT_PERMISSIONS.name, PERMISSION_SET.name}
 STANDARD_RECORDS = {"Account", "Contact"}
 
 
@@ -60,13 +70,18 @@ class Access:
         if person.administrator:
             return EVERYTHING
         if not object_name.endswith("__c") and object_name not in STANDARD_RECORDS:
-            return READ_ALL  # the org's own tables: anybody may look, and only an administrator assigns
+            # The org's own tables: anybody may look, but for who may what; and only an administrator assigns.
+            return READ_ALL if object_name not in RIGHTS or self.views_setup(person) else NOTHING
         sets = (one.objects.get(object_name, NOTHING) for one in self._of(person).sets)
-        return reduce(or_, sets, NOTHING)
+        return reduce(or_, sets, READ_ALL if self._may(person, VIEW_ALL_DATA) else NOTHING)
 
     def views_encrypted(self, person: Person) -> bool:
         """Not even an administrator does so unasked ("View Encrypted Data")."""
-        return any(VIEW_ENCRYPTED in one.user_permissions for one in self._of(person).sets)
+        return self._may(person, VIEW_ENCRYPTED)
+
+    def views_setup(self, person: Person) -> bool:
+        """Whether *person* may look at how the org is set up."""
+        return person.administrator or self._may(person, VIEW_SETUP)
 
     def hears(self, person: Person, sobject: Sobject) -> bool:
         """Whether change events of the object reach *person* ("Required Permissions for Change Event Subscribers")."""
@@ -106,6 +121,9 @@ class Access:
 
     def custom_permissions(self, person: Person) -> frozenset[str]:
         return frozenset().union(*(one.custom_permissions for one in self._of(person).sets))
+
+    def _may(self, person: Person, user_permission: str) -> bool:
+        return any(user_permission in one.user_permissions for one in self._of(person).sets)
 
     def _view(self, person: Person, full: Sobject) -> Sobject | None:
         grant, rights = self.grant(person, full.name), self._of(person)

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 from listener.standin.metadata.archive import unpack
+from listener.standin.metadata.grants import VIEW_ALL_DATA
 from listener.standin.metadata.setup import Setup
 from listener.standin.people import Person
+from listener.standin.schema import Row
 from listener.standin.standard import (
     ASSIGNMENT,
     GROUP,
     GROUP_MEMBER,
+    OBJECT_PERMISSIONS,
     ORGANIZATION,
     PERMISSION_SET,
     PERMISSION_SET_LICENSE,
@@ -29,7 +32,9 @@ class _Role:
 
 #: `integration` is what the package's installer makes of one user; `intake` is the front desk.
 ROLES = {
-    "integration": _Role(sets=("Fusion_Sync_Integration", "Fusion_Sync_Listener"), groups=("Fusion_Sync",)),
+    "integration": _Role(
+        sets=("Fusion_Sync_Integration", "Fusion_Sync_Listener", "Fusion_Sync_Doctor"), groups=("Fusion_Sync",)
+    ),
     "intake": _Role(sets=("Patient_Intake_User",)),
     "admin": _Role(sets=("Fusion_Sync_Admin",), administrator=True),
 }
@@ -54,11 +59,29 @@ def deploy(setup: Setup, package: bytes) -> None:
 
 
 def show_setup(setup: Setup, store: Store) -> None:
-    """Rows for the permission sets and groups that were deployed: by them clients find what to assign."""
-    named = {row["Name"] for row in store.rows(PERMISSION_SET)}
+    """Rows for the permission sets and groups that were deployed: by them clients find what to assign, and who may
+    what. Each deploy writes them anew; permission sets keep their ids."""
+    named = {str(row["Name"]): str(row["Id"]) for row in store.rows(PERMISSION_SET)}
+    for stale in list(store.rows(OBJECT_PERMISSIONS)):
+        store.purge(OBJECT_PERMISSIONS, str(stale["Id"]))
     for one in setup.permission_sets:
-        if one.name not in named:
-            store.seed(PERMISSION_SET, {"Name": one.name, "Label": one.label})
+        sees_all = VIEW_ALL_DATA in one.user_permissions
+        told: Row = {"Name": one.name, "Label": one.label, "PermissionsViewAllData": sees_all}
+        parent = store.seed(PERMISSION_SET, told, in_place_of=named.get(one.name))
+        for object_name, grant in one.objects.items():
+            store.seed(
+                OBJECT_PERMISSIONS,
+                {
+                    "ParentId": parent,
+                    "SobjectType": object_name,
+                    "PermissionsCreate": grant.create,
+                    "PermissionsRead": grant.read,
+                    "PermissionsEdit": grant.edit,
+                    "PermissionsDelete": grant.delete,
+                    "PermissionsViewAllRecords": grant.view_all,
+                    "PermissionsModifyAllRecords": grant.modify_all,
+                },
+            )
     grouped = {row["DeveloperName"] for row in store.rows(GROUP)}
     for name, label in setup.groups.items():
         if name not in grouped:

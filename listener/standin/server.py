@@ -38,6 +38,7 @@ from listener.standin.rest_query import Queries
 from listener.standin.standard import standard_schema
 from listener.standin.store import Store
 from listener.standin.tokens import Credentials, Tokens
+from listener.standin.tooling import Tooling
 
 LARGEST_BODY = 50 * 1024 * 1024  # "request body ... up to 50 MB"; a deploy of a package fits too
 CALLBACKS = frozenset({"http://localhost:1717/OauthRedirect", "http://127.0.0.1:1717/OauthRedirect"})
@@ -160,6 +161,7 @@ class StandInOrg:
             *Composite(api, collections_carry_client=collections_carry_client).routes(),
             *Rest(api, allowance).routes(),
             *DeployRoutes(deploys, api, tokens).routes(),
+            *Tooling(setup, access, api).routes(),
             api.missing(),
             *cometd.routes(),
             *self.control.routes(),

@@ -83,6 +83,29 @@ PERMISSION_SET = Sobject(
             Field(name="Name", label="Permission Set Name", length=80),
             Field(name="Label", label="Permission Set Label", length=80),
             Field(name="NamespacePrefix", label="Namespace Prefix", length=15),
+            Field(name="PermissionsViewAllData", label="View All Data", type=T.BOOLEAN, default=False),
+        )
+    ),
+)
+
+# A permission set's rights on one object, a row each; found by the permission set, `ParentId`.
+OBJECT_PERMISSIONS = Sobject(
+    name="ObjectPermissions",
+    label="Object Permissions",
+    plural="Object Permissions",
+    key_prefix="110",
+    creatable=False,
+    updatable=False,
+    deletable=False,
+    fields=by_name(
+        (
+            *system_fields(owner=False),
+            Field(name="ParentId", label="Parent ID", type=T.REFERENCE, length=18, refers_to=("PermissionSet",)),
+            Field(name="SobjectType", label="Sobject Type Name", type=T.PICKLIST, length=40),
+            *(
+                Field(name=f"Permissions{right}", label=f"Allow {right}", type=T.BOOLEAN, default=False)
+                for right in ("Create", "Read", "Edit", "Delete", "ViewAllRecords", "ModifyAllRecords")
+            ),
         )
     ),
 )
@@ -194,6 +217,7 @@ def standard_schema() -> Schema:
             USER,
             ORGANIZATION,
             PERMISSION_SET,
+            OBJECT_PERMISSIONS,
             ASSIGNMENT,
             PERMISSION_SET_LICENSE,
             LICENSE_ASSIGNMENT,

@@ -94,9 +94,10 @@ class Store:
         """The live row whose external id *f* is *value*; compared without regard to case, as unique fields are."""
         return next((r for r in self.rows(sobject) if str(r.get(f.name) or "").lower() == value.lower()), None)
 
-    def seed(self, sobject: Sobject, values: Mapping[str, Value]) -> str:
-        """A row of an object that clients cannot write (User, Organization); no transaction, no event."""
-        record_id, at = next(self._ids[sobject.name]), self.now()
+    def seed(self, sobject: Sobject, values: Mapping[str, Value], *, in_place_of: str | None = None) -> str:
+        """A row of an object that clients cannot write (User, Organization), new or in place of the one of that id; no
+        transaction, no event. Its id."""
+        record_id, at = in_place_of or next(self._ids[sobject.name]), self.now()
         system: dict[str, Value] = {
             "Id": record_id,
             "IsDeleted": False,

@@ -170,6 +170,12 @@ assign permsetlicense SalesforceAPIIntegrationPsl "$username" ||
     printf '   Without that licence: fine, as long as the profile of %s lets it use the API.\n' "$username"
 assign permset Fusion_Sync_Integration "$username" || stop "Fusion_Sync_Integration could not be given to $username."
 assign permset Fusion_Sync_Listener "$listener" || stop "Fusion_Sync_Listener could not be given to $listener."
+other=
+[ "$listener" = "$username" ] || other=$listener
+for user in "$username" $other; do
+    assign permset Fusion_Sync_Doctor "$user" ||
+        printf '   Without it: fusion-sync doctor cannot look at channel and rights as %s, and says so.\n' "$user"
+done
 if [ -d "$project/force-app/main/default/groups" ]; then # records are private in this project, and shared with it
     join Fusion_Sync "$username" || stop "$username could not be put into the group Fusion Sync."
 fi

@@ -94,7 +94,7 @@ def install(request: pytest.FixtureRequest, tmp_path: Path) -> Install:
 def test_it_deploys_gives_access_makes_the_app_and_prints_the_settings(install: Install) -> None:
     run = install("clinic", USER, "--sample-data")
     assert run.code == 0, run.err
-    assert [call.replace(" --target-org clinic", "").split(" --wait")[0] for call in run.calls][:7] == [
+    assert [call.replace(" --target-org clinic", "").split(" --wait")[0] for call in run.calls][:8] == [
         "org display --json",
         "data query --result-format csv --query SELECT IsSandbox, OrganizationType FROM Organization",
         "project deploy start --source-dir force-app/main/default/settings",
@@ -102,6 +102,7 @@ def test_it_deploys_gives_access_makes_the_app_and_prints_the_settings(install: 
         f"org assign permsetlicense --name SalesforceAPIIntegrationPsl --on-behalf-of {USER}",
         f"org assign permset --name Fusion_Sync_Integration --on-behalf-of {USER}",
         f"org assign permset --name Fusion_Sync_Listener --on-behalf-of {USER}",
+        f"org assign permset --name Fusion_Sync_Doctor --on-behalf-of {USER}",
     ]
     assert "project deploy start --source-dir eca --target-org clinic --wait 30" in run.calls
     assert "data import tree --plan data/plan.json --target-org clinic" in run.calls
@@ -173,7 +174,7 @@ def test_again_it_keeps_the_key_takes_access_as_given_and_imports_nothing_twice(
     )
     assert again.code == 0, again.err
     assert (again.home / ".fusion-sync/clinic.key").read_bytes() == key
-    assert again.out.count("has it already") == 4
+    assert again.out.count("has it already") == 5
     assert not [call for call in again.calls if call.startswith("data import")]
 
 
@@ -229,7 +230,15 @@ def test_the_listener_may_be_a_user_of_its_own(install: Install) -> None:
     assert given == [
         f"Fusion_Sync_Integration --on-behalf-of {USER}",
         "Fusion_Sync_Listener --on-behalf-of ear@example.com",
+        f"Fusion_Sync_Doctor --on-behalf-of {USER}",
+        "Fusion_Sync_Doctor --on-behalf-of ear@example.com",
     ]
+
+
+def test_a_licence_without_the_doctors_right_ends_nothing(install: Install) -> None:
+    run = install("clinic", USER, FAILS="Fusion_Sync_Doctor")
+    assert run.code == 0, run.err
+    assert f"fusion-sync doctor cannot look at channel and rights as {USER}, and says so." in run.out
 
 
 def test_a_folder_that_is_no_project_is_told_before_anything_is_done(install: Install, tmp_path: Path) -> None:

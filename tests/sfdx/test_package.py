@@ -31,7 +31,7 @@ def test_all_that_an_admin_expects_is_there() -> None:
     project = Project.read(*PROJECTS["patient"])
     counts = {kind: len(project.of(kind)) for kind in {one.kind for one in project.components}}
     assert counts["Report"] == 4
-    assert counts["PermissionSet"] == 4
+    assert counts["PermissionSet"] == 5
     assert counts["ListView"] == 5
     assert counts["Flow"] == 2
     for kind in (

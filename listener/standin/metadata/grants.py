@@ -10,6 +10,9 @@ from listener.standin.metadata.archive import Component
 from listener.standin.metadata.parts import Refused
 from listener.standin.schema import Schema
 
+#: Those of the user permissions that count here.
+VIEW_ALL_DATA, VIEW_ENCRYPTED, VIEW_SETUP = "ViewAllData", "ViewEncryptedData", "ViewSetup"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectGrant:

@@ -93,6 +93,11 @@ class Setup:
             for name in sorted(self._state.channels)
         ]
 
+    @property
+    def members(self) -> dict[str, tuple[str, str, Member]]:
+        """Members of custom channels by their component's name: the channel, the object, and what is asked of it."""
+        return self._state.members
+
     def deploy(self, archive: Archive, *, check_only: bool = False) -> Deployed:
         """Checks everything; without failures, and unless *check_only*, it is in force afterwards."""
         deploy = _Deploy(self._state.copy(), archive, self._clock)

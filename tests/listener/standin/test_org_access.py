@@ -146,6 +146,8 @@ async def test_an_administrator_assigns_and_another_may_not(admin: Caller, front
     (user,) = await admin.query("SELECT Id FROM User WHERE Username = 'intake@clinic.example.com'")
     given = {"AssigneeId": user["Id"], "PermissionSetId": permset["Id"]}
     path = "sobjects/PermissionSetAssignment"
+    assert await code_of(front_desk.call("POST", path, given)) == "404 NOT_FOUND"
+    admin.org.control.assign("intake", "Fusion_Sync_Doctor")  # which shows it
     assert await code_of(front_desk.call("POST", path, given)) == "400 INSUFFICIENT_ACCESS_OR_READONLY"
     assert await code_of(admin.call("POST", path, given)) == "201"
     status, body = await admin.call("POST", path, given)

@@ -101,7 +101,7 @@ async def test_a_deleted_record_frees_its_external_id(worker: Caller) -> None:
         ("sobjects/Patient__c/a0PHs0000000009XYZ", 400, "MALFORMED_ID"),
         (f"sobjects/Patient__c/{with_checksum('003Hs0000000009')}", 400, "MALFORMED_ID"),
         ("sobjects/Patient__c/describe/nothing", 404, "NOT_FOUND"),
-        ("tooling/query", 404, "NOT_FOUND"),
+        ("tooling/executeAnonymous", 404, "NOT_FOUND"),
         ("/services/data/v12.0/limits", 404, "NOT_FOUND"),
         ("query", 400, "MALFORMED_QUERY"),
     ],

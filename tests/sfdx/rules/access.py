@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from tests.sfdx.package import Component, Finding, Project
 
-LISTENER, WORKER = "Fusion_Sync_Listener", "Fusion_Sync_Integration"
-_ALLOWED = {LISTENER: {"ApiEnabled"}, WORKER: {"ApiEnabled", "ViewEncryptedData"}}
+LISTENER, WORKER, DOCTOR = "Fusion_Sync_Listener", "Fusion_Sync_Integration", "Fusion_Sync_Doctor"
+_ALLOWED = {LISTENER: {"ApiEnabled"}, WORKER: {"ApiEnabled", "ViewEncryptedData"}, DOCTOR: {"ViewSetup"}}
 _NEEDS = {  # "Object Permissions": what each level stands on
     "allowCreate": ("allowRead",),
     "allowEdit": ("allowRead",),
