@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +20,11 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from pydantic import SecretStr
 
 from fusion.codes import Code
+from fusion.drift import Walk
 from fusion.pages import chart, outline, search
 from fusion.pages.cover import LoggedOut
 from fusion.pages.door import Credentials, Door
-from fusion.pages.drift import Drift, drifts
+from fusion.pages.drift import walk
 from fusion.pages.edits import create, update
 from fusion.pages.memory import Forgetful, Memory, Shut
 from fusion.pages.new_password import Answer, change
@@ -31,7 +32,7 @@ from fusion.pages.pack import Pack
 from fusion.pages.pack_file import load_pack
 from fusion.pages.patience import Patience
 from fusion.pages.tab import LOOK_AGAIN, NO_EVIDENCE, Tab
-from fusion.patient import Edit, Hit, Identity, Patient, Shown
+from fusion.patient import Edit, Hit, Identity, Patient, Section, Shown
 from fusion.portal import AboutToSave, Refused
 from fusion.warm import WarmBrowser, Wear
 from listener.errors import EntryError, Outage, SetupError
@@ -139,26 +140,39 @@ class WebPortal:
         """See `fusion.portal.Portal.find`."""
         return await self._visit(lambda tab: search.find(tab, patient), patient.values.values())
 
-    async def read(self, portal_id: str) -> Shown | None:
+    async def read(self, portal_id: str, *, wary: Collection[Section] = ()) -> Shown | None:
         """See `fusion.portal.Portal.read`."""
-        page = await self._visit(lambda tab: chart.open_chart(tab, portal_id))
+        page = await self._visit(lambda tab: chart.open_chart(tab, portal_id, wary=wary))
         return page.shown if page else None
 
-    async def drifts(self) -> Sequence[Drift]:
-        """Where the portal is no longer as its pack says; looks alone. Raises as `find` does."""
-        return await self._visit(drifts)
+    async def walk(self, chart: str | None) -> Walk:
+        """Where the portal is no longer as its pack says; *chart*: one whose sections are looked at, too.
+
+        Types and saves nothing. Raises as `find` does.
+        """
+
+        async def walked(tab: Tab) -> Walk:
+            return await walk(tab, chart, lambda: self._outline(tab, Code.PORTAL_CHANGED, ()))
+
+        return await self._visit(walked)
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
         """See `fusion.portal.Portal.create`."""
         return await self._visit(lambda tab: create(tab, patient, about_to_save), patient.values.values())
 
     async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+        self,
+        portal_id: str,
+        edits: Sequence[Edit],
+        *,
+        expect: Identity,
+        about_to_save: AboutToSave,
+        wary: Collection[Section] = (),
     ) -> Shown:
         """See `fusion.portal.Portal.update`."""
         values = [value for edit in edits for value in edit.values.values()]
         return await self._visit(
-            lambda tab: update(tab, portal_id, edits, expect=expect, about_to_save=about_to_save),
+            lambda tab: update(tab, portal_id, edits, expect=expect, about_to_save=about_to_save, wary=wary),
             [*values, expect.first_name, expect.last_name],
         )
 

@@ -32,8 +32,8 @@ _STRICT = Policy(label="")
 def differences(shown: Shown, wanted: Patient, policy: Mapping[Field, Policy]) -> tuple[Edit, ...]:
     """The edits after which the chart shows *wanted*, in the order Patient, Contacts, Cases, Payers, Notes.
 
-    () when it already does. Fields that *wanted* does not hold are left alone. An edit may change the identity: whether
-    this is the right chart is asked elsewhere, before anything is typed.
+    () when it already does. Fields that *wanted* does not hold are left alone, and so are sections that were not read.
+    An edit may change the identity: whether this is the right chart is asked elsewhere, before anything is typed.
     """
     return tuple(_edits(shown, wanted, policy))
 
@@ -47,6 +47,8 @@ def same(field: Field, one: str, other: str) -> bool:
 
 def _edits(shown: Shown, wanted: Patient, policy: Mapping[Field, Policy]) -> Iterator[Edit]:
     for section in Section:
+        if section in shown.unread:
+            continue
         values = {field: wanted.values[field] for field in Field if field in wanted.values and field.section is section}
         if section is Section.PATIENT:
             if changed := _changed(shown.values, values, policy):

@@ -118,11 +118,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A chart as the portal shows it on one page load, in canonical values."""
+    """A chart as the portal shows it on one page load, in canonical values.
+
+    `unread`: sections that are not as they are known to be, of which nothing is said here.
+    """
 
     portal_id: str
     values: Values = field(repr=False)  # section Patient
     rows: Mapping[Section, tuple[Row, ...]] = field(repr=False, default_factory=dict)
+    unread: frozenset[Section] = frozenset()
 
     @property
     def identity(self) -> Identity:

@@ -5,11 +5,11 @@ Implementations raise `Refused`, `Outage`, `EntryError` (or what `about_to_save`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from fusion.codes import Code
-from fusion.patient import Edit, Hit, Identity, Patient, Shown
+from fusion.patient import Edit, Hit, Identity, Patient, Section, Shown
 from listener.errors import SyncError
 
 AboutToSave = Callable[[], Awaitable[None]]
@@ -40,8 +40,11 @@ class Portal(Protocol):
         """
         ...
 
-    async def read(self, portal_id: str) -> Shown | None:
-        """The chart with that id, from a fresh page load; None if the portal says that there is none."""
+    async def read(self, portal_id: str, *, wary: Collection[Section] = ()) -> Shown | None:
+        """The chart with that id, from a fresh page load; None if the portal says that there is none.
+
+        *wary*: sections that are known to have changed; whichever of them cannot be read is `unread` in what is shown.
+        """
         ...
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
@@ -53,7 +56,13 @@ class Portal(Protocol):
         ...
 
     async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+        self,
+        portal_id: str,
+        edits: Sequence[Edit],
+        *,
+        expect: Identity,
+        about_to_save: AboutToSave,
+        wary: Collection[Section] = (),
     ) -> Shown:
         """The chart, read again from a fresh page load after the edits were saved one form at a time.
 

@@ -7,7 +7,7 @@ that of portal users, since a password that was refused here must not be tried b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from fusion import chromium, leftovers
 from fusion.admission import login_of, portal_account_of
 from fusion.backfill import Place
 from fusion.mapping import RecordMapping, load_mapping
-from fusion.patient import Edit, Hit, Identity, Patient, Shown
+from fusion.patient import Edit, Hit, Identity, Patient, Section, Shown
 from fusion.portal import AboutToSave
 from fusion.settings import Settings
 from fusion.visit import Sight
@@ -58,16 +58,22 @@ class OnlyLooking:
         """See `fusion.portal.Portal.find`; `Outage` once the session was lost."""
         return await self._in_one_session(self._portal.find(patient))
 
-    async def read(self, portal_id: str) -> Shown | None:
+    async def read(self, portal_id: str, *, wary: Collection[Section] = ()) -> Shown | None:
         """See `fusion.portal.Portal.read`; `Outage` once the session was lost."""
-        return await self._in_one_session(self._portal.read(portal_id))
+        return await self._in_one_session(self._portal.read(portal_id, wary=wary))
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
         """Never."""
         raise PermissionError("who only looks makes no chart")
 
     async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+        self,
+        portal_id: str,
+        edits: Sequence[Edit],
+        *,
+        expect: Identity,
+        about_to_save: AboutToSave,
+        wary: Collection[Section] = (),
     ) -> Shown:
         """Never."""
         raise PermissionError("who only looks types nothing")

@@ -49,6 +49,12 @@ async def of_chart(tx: Tx, portal_id: str) -> Link | None:
     return await _one(tx, link.c.portal_id == portal_id)
 
 
+async def newest(tx: Tx, *, limit: int) -> list[str]:
+    """The charts that were linked last, by their ids."""
+    rows = select(link.c.portal_id).order_by(link.c.made_at.desc()).limit(limit)
+    return list((await tx.execute(rows)).scalars())
+
+
 async def make(tx: Tx, made: Link) -> None:
     """Link the two, or renew the digest of the link that they have.
 

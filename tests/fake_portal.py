@@ -1,6 +1,6 @@
 """A portal in memory that keeps the promises of `fusion.portal.Portal`, for tests of what uses one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusion.codes import Code
@@ -36,7 +36,7 @@ class FakePortal:
                 hits.append(Hit(portal_id=chart.portal_id, identity=chart.identity, phone=next(iter(phones), "")))
         return hits
 
-    async def read(self, portal_id: str) -> Shown | None:
+    async def read(self, portal_id: str, *, wary: Collection[Section] = ()) -> Shown | None:
         return self.charts.get(portal_id)
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
@@ -47,7 +47,13 @@ class FakePortal:
         return self._saved("create", self.put(values), Section.PATIENT, values)
 
     async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+        self,
+        portal_id: str,
+        edits: Sequence[Edit],
+        *,
+        expect: Identity,
+        about_to_save: AboutToSave,
+        wary: Collection[Section] = (),
     ) -> Shown:
         if portal_id not in self.charts or not self.charts[portal_id].identity.agrees_with(expect):
             raise Refused(Code.IDENTITY_MISMATCH if portal_id in self.charts else Code.CHART_NOT_FOUND)

@@ -21,7 +21,7 @@ from fusion.mapping import RecordMapping, load_mapping
 from fusion.pages.pack_file import load_pack
 from fusion.settings import Settings, load
 from fusion.writeback import Status
-from listener import portal_account
+from listener import links, portal_account
 from listener.checkup import Finding, Verdict, examine
 from listener.database import Database
 from listener.org_checkup import Needs, examine_org
@@ -40,6 +40,10 @@ def command(
     portal: Annotated[
         bool, typer.Option("--portal", help="The portal: is it still as its pack says? Stop the worker meanwhile.")
     ] = False,
+    chart: Annotated[
+        str | None,
+        typer.Option(help="With --portal: the chart whose sections are looked at; else the last linked one."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Examine the installation: one line a question, and the next move where one is needed. Changes nothing.
@@ -48,7 +52,7 @@ def command(
     """
     settings = load(salesforce=salesforce, portal=portal)
     of_database = database or not (salesforce or portal)
-    findings = asyncio.run(_examine(settings, database=of_database, org=salesforce, portal=portal))
+    findings = asyncio.run(_examine(settings, database=of_database, org=salesforce, portal=portal, chart=chart))
     sound = all(one.verdict is not Verdict.WRONG for one in findings)
     if json:
         typer.echo(as_json({"ok": sound, "checks": [asdict(one) for one in findings]}))
@@ -58,31 +62,43 @@ def command(
         raise typer.Exit(1)
 
 
-async def _examine(settings: Settings, *, database: bool, org: bool, portal: bool) -> list[Finding]:
+async def _examine(settings: Settings, *, database: bool, org: bool, portal: bool, chart: str | None) -> list[Finding]:
     db = Database(settings.database.url)
     try:
         found = await examine(db, expected=settings.sync.expected) if database else []
         if database and all(one.verdict is not Verdict.WRONG for one in found):
             found.append(await _password(db, load_pack(settings.sync.pack).password_days))
         found += await _org(settings, db) if org else []
-        return found + (await _portal(settings, db) if portal else [])
+        return found + (await _portal(settings, db, chart) if portal else [])
     finally:
         await db.close()
 
 
-async def _portal(settings: Settings, db: Database) -> list[Finding]:
+async def _portal(settings: Settings, db: Database, chart: str | None) -> list[Finding]:
     from fusion.portal import Refused
     from fusion.reading import portal_of
 
     check, move = "portal", "mend the pack by what the page shows now, then `fusion-sync pack check`"
+    if chart is None:
+        async with db.reading() as tx:
+            chart = next(iter(await links.newest(tx, limit=1)), None)
     async with portal_of(settings, db) as portal:
         try:
-            found = [str(drift) for drift in await portal.drifts()]
+            walked = await portal.walk(chart)
         except Refused as refused:
-            found = [refused.detail]
-    if not found:
-        return [Finding(check=check, verdict=Verdict.OK, said="Search and new form are as the pack says.")]
-    return [Finding(check=check, verdict=Verdict.WRONG, said=said, move=move) for said in found]
+            return [Finding(check=check, verdict=Verdict.WRONG, said=refused.detail, move=move)]
+    found = [Finding(check=check, verdict=Verdict.WRONG, said=str(one), move=move) for one in walked.drifts]
+    if walked.of_a_chart:
+        said = "Search, new form and all sections of a chart are as the pack says."
+        return found or [Finding(check=check, verdict=Verdict.OK, said=said)]
+    why = "there is no linked chart yet" if chart is None else "the portal has no such chart"
+    looked = Finding(
+        check=check,
+        verdict=Verdict.WARNING,
+        said=f"Only search and new form were looked at: {why}.",
+        move="`--chart ID` names one; best that of a made-up patient",
+    )
+    return [*found, looked]
 
 
 async def _org(settings: Settings, db: Database) -> list[Finding]:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -46,19 +46,20 @@ class ChartPage:
     revisions: Mapping[Section, str]
 
 
-async def open_chart(tab: Tab, portal_id: str) -> ChartPage | None:
+async def open_chart(tab: Tab, portal_id: str, *, wary: Collection[Section] = ()) -> ChartPage | None:
     """The chart with that id as the portal has it now; None if the portal says that there is none.
 
-    Raises Refused with `IDENTITY_MISMATCH` if another chart comes up, as after a merge in the portal.
+    *wary*: sections that may not be as the pack says; see `page_from`. Raises Refused with `IDENTITY_MISMATCH` if
+    another chart comes up, as after a merge in the portal.
     """
     chart = tab.pack.chart
     states = {"ready": tab.visible(chart.ready), "missing": tab.visible(chart.missing)}
-    page = await _reopened(tab, portal_id, states)
+    page = await _reopened(tab, portal_id, states, wary)
     if page is None:
         if await tab.open(_route(tab.pack.routes.chart, portal_id), states, expected="a chart") == "missing":
             return None
         await tab.clear()
-        page = await read_chart(tab)
+        page = await read_chart(tab, wary=wary)
     if page.shown.portal_id != portal_id:
         raise Refused(Code.IDENTITY_MISMATCH)
     tab.shows(portal_id)
@@ -69,7 +70,9 @@ def _route(route: str, portal_id: str) -> str:
     return route.format(id=quote(portal_id, safe=""))
 
 
-async def _reopened(tab: Tab, portal_id: str, states: Mapping[str, Locator]) -> ChartPage | None:
+async def _reopened(
+    tab: Tab, portal_id: str, states: Mapping[str, Locator], wary: Collection[Section]
+) -> ChartPage | None:
     """The same without a page load, if it is proven to be what the portal answered just now; else None."""
     chart, routes = tab.pack.chart, tab.pack.routes
     if chart.answer is None or not tab.inside:
@@ -103,10 +106,10 @@ async def _reopened(tab: Tab, portal_id: str, states: Mapping[str, Locator]) -> 
         return None
     if told["covered"]:
         await tab.clear()
-    return page_from(await _whole(tab, told["chart"]), tab.pack)
+    return page_from(await _whole(tab, told["chart"], wary), tab.pack, wary=wary)
 
 
-async def chart_at_hand(tab: Tab, portal_id: str) -> ChartPage | None:
+async def chart_at_hand(tab: Tab, portal_id: str, *, wary: Collection[Section] = ()) -> ChartPage | None:
     """The chart as `open_chart` just showed it, read again from that very page; None if it must be opened.
 
     Only while nothing was clicked, typed or loaded since, and only for some seconds: others edit charts, too.
@@ -117,19 +120,19 @@ async def chart_at_hand(tab: Tab, portal_id: str) -> ChartPage | None:
     # No header is no chart: something took its place.
     if not raw["header"] or not all(raw["sections"].values()):
         return None
-    page = page_from(raw, tab.pack)
+    page = page_from(raw, tab.pack, wary=wary)
     return page if page.shown.portal_id == portal_id else None
 
 
-async def read_chart(tab: Tab) -> ChartPage:
+async def read_chart(tab: Tab, *, wary: Collection[Section] = ()) -> ChartPage:
     """The chart that is on the page now. Raises Refused with `PORTAL_CHANGED` if a section or a label is not there."""
-    return page_from(await _whole(tab, await _read(tab)), tab.pack)
+    return page_from(await _whole(tab, await _read(tab), wary), tab.pack, wary=wary)
 
 
-async def _whole(tab: Tab, raw: dict[str, Any]) -> dict[str, Any]:
+async def _whole(tab: Tab, raw: dict[str, Any], wary: Collection[Section]) -> dict[str, Any]:
     """What was read, once all sections are there: a portal may draw them one after the other."""
     for section, form in tab.pack.sections.items():
-        if not raw["sections"][section]:
+        if not raw["sections"][section] and section not in wary:
             await tab.first_of({"it": tab.place.locator(form.area).first}, expected=f'"{section}"')
             raw = await _read(tab)
     return raw
@@ -140,23 +143,42 @@ async def _read(tab: Tab) -> dict[str, Any]:
     return raw
 
 
-def page_from(raw: Mapping[str, Any], pack: Pack) -> ChartPage:
-    """What the page showed, in canonical values."""
-    sections: Mapping[str, Mapping[str, Any]] = raw["sections"]
+def page_from(raw: Mapping[str, Any], pack: Pack, *, wary: Collection[Section] = ()) -> ChartPage:
+    """What the page showed, in canonical values.
+
+    A section is read whole or, where it is one of *wary*, not at all: then it is `unread`, and nothing of it is
+    guessed. Elsewhere a missing section or label raises Refused with `PORTAL_CHANGED`.
+    """
     values: Values = {}
     rows: dict[Section, tuple[Row, ...]] = {}
+    unread: set[Section] = set()
     for section, form in pack.sections.items():
-        found = sections[section]
+        try:
+            read = _rows_of(section, raw, form, pack)
+        except Refused:
+            if section not in wary:
+                raise
+            unread.add(section)
+            continue
         if form.rows is None:
-            values = _values(found["pairs"], form, pack)
+            values = read[0].values
         else:
-            rows[section] = tuple(
-                Row(key=row["key"], values=_values(row["pairs"], form, pack)) for row in found["rows"]
-            )
+            rows[section] = read
+    found: Mapping[str, Mapping[str, Any] | None] = raw["sections"]
     return ChartPage(
-        shown=Shown(portal_id=_id_in(raw, pack), values=values, rows=rows),
-        revisions={section: sections[section]["revision"] for section in pack.sections},
+        shown=Shown(portal_id=_id_in(raw, pack), values=values, rows=rows, unread=frozenset(unread)),
+        revisions={section: (found[section] or {}).get("revision", "") for section in pack.sections},
     )
+
+
+def _rows_of(section: Section, raw: Mapping[str, Any], form: Form, pack: Pack) -> tuple[Row, ...]:
+    """The section's rows; where it has none but is one form, that as a single one."""
+    found: Mapping[str, Any] | None = raw["sections"][section]
+    if found is None:
+        raise Refused(Code.PORTAL_CHANGED, f'expected "{section}"')
+    if form.rows is None:
+        return (Row(key="", values=_values(found["pairs"], form, pack)),)
+    return tuple(Row(key=row["key"], values=_values(row["pairs"], form, pack)) for row in found["rows"])
 
 
 async def id_on(tab: Tab) -> str:

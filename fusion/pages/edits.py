@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from playwright.async_api import Locator
 
@@ -15,6 +15,8 @@ from fusion.pages.tab import Tab
 from fusion.patient import Edit, Identity, Patient, Section, Shown
 from fusion.portal import AboutToSave, Refused
 from listener.errors import EntryError
+
+_ROWS = frozenset(Section) - {Section.PATIENT}
 
 
 async def create(tab: Tab, patient: Patient, about_to_save: AboutToSave) -> str:
@@ -41,17 +43,23 @@ async def create(tab: Tab, patient: Patient, about_to_save: AboutToSave) -> str:
     if not done:
         raise Refused(Code.NOT_SAVED, "the form of a new patient cannot be saved")
     # Whatever else lies over the page now: there is a chart, and its id must come out.
-    shown = (await read_chart(tab)).shown
+    shown = (await read_chart(tab, wary=_ROWS)).shown
     if not shown.identity.agrees_with(patient.identity):
         raise EntryError(f"after the save the portal shows another chart, {shown.portal_id}", hint="it is looked for")
     return shown.portal_id
 
 
 async def update(
-    tab: Tab, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+    tab: Tab,
+    portal_id: str,
+    edits: Sequence[Edit],
+    *,
+    expect: Identity,
+    about_to_save: AboutToSave,
+    wary: Collection[Section] = (),
 ) -> Shown:
     """The chart after the edits, from a fresh page load; see `fusion.portal.Portal.update`."""
-    page = await chart_at_hand(tab, portal_id) or await open_chart(tab, portal_id)
+    page = await chart_at_hand(tab, portal_id, wary=wary) or await open_chart(tab, portal_id, wary=wary)
     if page is None:
         raise Refused(Code.CHART_NOT_FOUND)
     if not page.shown.identity.agrees_with(expect):
@@ -62,7 +70,7 @@ async def update(
             revisions[edit.section] = await _save(tab, page, edit, revisions[edit.section], about_to_save)
     if not tab.saves:
         return page.shown
-    after = await open_chart(tab, portal_id)
+    after = await open_chart(tab, portal_id, wary=wary)
     if after is None:
         raise EntryError(f"chart {portal_id} is gone right after a save", hint="it is looked for again")
     return after.shown

@@ -1,6 +1,6 @@
 """A desk to work at in tests: a record of Mia's, a portal that can be disturbed at each moment, links in memory."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -84,9 +84,9 @@ class DisturbedPortal:
             return []
         return await self.inner.find(patient)
 
-    async def read(self, portal_id: str) -> Shown | None:
+    async def read(self, portal_id: str, *, wary: Collection[Section] = ()) -> Shown | None:
         await self._now("read")
-        return await self.inner.read(portal_id)
+        return await self.inner.read(portal_id, wary=wary)
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
         await self._now("create")
@@ -95,10 +95,18 @@ class DisturbedPortal:
         return portal_id
 
     async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+        self,
+        portal_id: str,
+        edits: Sequence[Edit],
+        *,
+        expect: Identity,
+        about_to_save: AboutToSave,
+        wary: Collection[Section] = (),
     ) -> Shown:
         await self._now("update")
-        return await self.inner.update(portal_id, edits, expect=expect, about_to_save=self._clicking(about_to_save))
+        return await self.inner.update(
+            portal_id, edits, expect=expect, about_to_save=self._clicking(about_to_save), wary=wary
+        )
 
     def _clicking(self, about_to_save: AboutToSave) -> AboutToSave:
         async def click() -> None:

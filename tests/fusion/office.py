@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from fusion.backfill_list import Draft, Line, Verdict
 from fusion.drain import DrainReport, drain
 from fusion.mapping import load_mapping
 from fusion.pace import Pace
-from fusion.patient import Edit, Hit, Identity, Patient, Shown
+from fusion.patient import Edit, Hit, Identity, Patient, Section, Shown
 from fusion.portal import AboutToSave
 from fusion.standin.sandbox import Sandbox, sandbox
 from fusion.standin.server import DEFAULT_USERS
@@ -79,14 +79,20 @@ class Office:
             raise EntryError("the page did not do as it was told", hint="it is tried again on a fresh page")
         return await self.portal.find(patient)
 
-    async def read(self, portal_id: str) -> Shown | None:
-        return await self.portal.read(portal_id)
+    async def read(self, portal_id: str, *, wary: Collection[Section] = ()) -> Shown | None:
+        return await self.portal.read(portal_id, wary=wary)
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
         raise AssertionError("a preview makes no chart")
 
     async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+        self,
+        portal_id: str,
+        edits: Sequence[Edit],
+        *,
+        expect: Identity,
+        about_to_save: AboutToSave,
+        wary: Collection[Section] = (),
     ) -> Shown:
         raise AssertionError("a preview types nothing")
 

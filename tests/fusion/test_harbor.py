@@ -128,14 +128,3 @@ async def test_a_form_of_another_chart_is_not_typed_in(place: Place) -> None:
     with pytest.raises(Refused) as refused:
         await place.nickname(portal_id, patient, about_to_save=clerk)
     assert (refused.value.code, clerk.calls, place.clinic.saves) == (Code.IDENTITY_MISMATCH, 0, [])
-
-
-async def test_the_drift_of_this_portal_is_told_as_of_any_other(place: Place) -> None:
-    assert list(await place.portal.drifts()) == []
-    place.control.labels({"Birthdate": "Born on (date of birth)"})
-    try:
-        told = [str(drift) for drift in await place.portal.drifts()]
-    finally:
-        place.control.labels({})
-    assert told == ['Patient: expected "Date of birth", found "Born on (date of birth)"']
-    assert place.clinic.saves == []

@@ -7,7 +7,7 @@ nothing public says that the real portal warns, so what keeps a child from a sec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from types import TracebackType
 from typing import Any, Self
@@ -77,7 +77,7 @@ class ApiPortal:
                 page, more = page + 1, answer["more"]
         return tuple(found.values())
 
-    async def read(self, portal_id: str) -> Shown | None:
+    async def read(self, portal_id: str, *, wary: Collection[Section] = ()) -> Shown | None:
         """See `fusion.portal.Portal.read`."""
         answer = await self._get(_CHART.format(portal_id))
         return self._chart(answer["chart"]) if answer is not None else None
@@ -89,7 +89,13 @@ class ApiPortal:
         return str(answer["chart"]["id"])
 
     async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+        self,
+        portal_id: str,
+        edits: Sequence[Edit],
+        *,
+        expect: Identity,
+        about_to_save: AboutToSave,
+        wary: Collection[Section] = (),
     ) -> Shown:
         """See `fusion.portal.Portal.update`."""
         before = await self.read(portal_id)

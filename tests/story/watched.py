@@ -11,7 +11,7 @@ import os
 import re
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import event
 
-from fusion.patient import Edit, Hit, Identity, Patient, Shown
+from fusion.patient import Edit, Hit, Identity, Patient, Section, Shown
 from fusion.portal import AboutToSave, Portal
 from listener.change import RecordId
 from listener.database import Database, Tx
@@ -196,20 +196,26 @@ class WatchedPortal:
     async def find(self, patient: Patient) -> Sequence[Hit]:
         return await _between("portal.find", self._passed, lambda: self._portal.find(patient))
 
-    async def read(self, portal_id: str) -> Shown | None:
-        return await _between("portal.read", self._passed, lambda: self._portal.read(portal_id))
+    async def read(self, portal_id: str, *, wary: Collection[Section] = ()) -> Shown | None:
+        return await _between("portal.read", self._passed, lambda: self._portal.read(portal_id, wary=wary))
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
         leave = self._leave(about_to_save)
         return await self._saving("portal.create", lambda: self._portal.create(patient, about_to_save=leave))
 
     async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
+        self,
+        portal_id: str,
+        edits: Sequence[Edit],
+        *,
+        expect: Identity,
+        about_to_save: AboutToSave,
+        wary: Collection[Section] = (),
     ) -> Shown:
         leave = self._leave(about_to_save)
         return await self._saving(
             "portal.update",
-            lambda: self._portal.update(portal_id, edits, expect=expect, about_to_save=leave),
+            lambda: self._portal.update(portal_id, edits, expect=expect, about_to_save=leave, wary=wary),
         )
 
     async def _saving(self, name: str, call: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -1,0 +1,93 @@
+"""Where a portal is no longer as its pack says, place by place, and who has to wait for that. Pure.
+
+All words are the pack's and the portal's own: labels, options, kinds of boxes. None is a patient's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from fusion.patient import Section
+from listener.errors import SyncError
+
+
+class Place(StrEnum):
+    """A part of the portal that is looked at, and is in order or not, by itself."""
+
+    SEARCH = "search"
+    NEW = "new patient"
+    PATIENT = Section.PATIENT.value
+    CONTACTS = Section.CONTACTS.value
+    CASES = Section.CASES.value
+    PAYERS = Section.PAYERS.value
+    NOTES = Section.NOTES.value
+
+    @property
+    def section(self) -> Section | None:
+        """The section of a chart that it is; None for what is no part of a chart."""
+        return None if self in ENTRANCE else Section(self.value)
+
+
+ENTRANCE = frozenset({Place.SEARCH, Place.NEW})
+"""What can be looked at without a chart."""
+VITAL = frozenset({Place.SEARCH, Place.PATIENT})
+"""Without these nobody can say whose chart it is, so nothing at all is visited."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """One thing that is not as expected. `about`: what it is about, where that is not the place as a whole; `found`:
+    what may have taken its place, if anything. It is proposed to a person, and nothing is ever written by it."""
+
+    place: Place
+    expected: str
+    about: str = ""
+    found: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.place}, {self.about}" if self.about else str(self.place)
+        return f"{where}: expected {self.expected}" + (f", found {self.found}" if self.found else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """What a walk through the portal found, for each place that was looked at: () where all is as the pack says.
+
+    `evidence`: files about the places that are not.
+    """
+
+    found: Mapping[Place, Sequence[Drift]]
+    evidence: Mapping[Place, str] = field(default_factory=dict)
+
+    @property
+    def drifts(self) -> list[Drift]:
+        """Everything that was found."""
+        return [drift for place in Place for drift in self.found.get(place, ())]
+
+    @property
+    def of_a_chart(self) -> bool:
+        """Whether a chart's sections were looked at, too."""
+        return bool(self.found.keys() - ENTRANCE)
+
+
+class Waits(SyncError):
+    """The visit cannot be made, or not whole, until these places are in order again: nobody's fault, nothing charged.
+
+    `until`: how long at the most, where nobody will say that they are.
+    """
+
+    def __init__(
+        self,
+        places: Collection[Place],
+        said: str,
+        *,
+        until: timedelta | None = None,
+        evidence: str | None = None,
+    ) -> None:
+        super().__init__(said)
+        self.places = frozenset(places)
+        self.until = until
+        self.evidence = evidence
