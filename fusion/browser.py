@@ -26,6 +26,7 @@ from fusion.pages.cover import LoggedOut
 from fusion.pages.door import Credentials, Door
 from fusion.pages.drift import walk
 from fusion.pages.edits import create, update
+from fusion.pages.locate import visible
 from fusion.pages.memory import Forgetful, Memory, Shut
 from fusion.pages.new_password import Answer, change
 from fusion.pages.pack import Pack
@@ -189,7 +190,8 @@ class WebPortal:
         """Be logged in, by the password or by the session that is kept."""
 
         async def come_in(tab: Tab) -> None:
-            inside = {"inside": tab.visible(self._pack.page.inside)}
+            # In the page, also where the portal works in a frame of it.
+            inside = {"inside": visible(tab.page, self._pack.page.inside)}
             await tab.open(self._pack.routes.home, inside, expected="the first page")
 
         await self._visit(come_in)

@@ -100,6 +100,10 @@ class Charts:
         """Keep *chart* in place of what its id stood for."""
         self._by_id[chart.id] = chart
 
+    def clear(self) -> None:
+        """Take all charts away; their ids are not given again."""
+        self._by_id.clear()
+
     def new_id(self) -> str:
         """Eight digits, rising but not contiguous. Inferred: claim ids of the real portal have eight digits too."""
         while True:

@@ -60,6 +60,11 @@ class Control:
         """Staff puts in or edits a chart; see `staff.put`."""
         return staff.put(self._clinic, wanted, caller=Caller(user="staff"), unchecked=unchecked)
 
+    def clear_patients(self) -> None:
+        """A clinic without a chart, as on its first day; sessions, ledger and ids go on."""
+        self._clinic.charts.clear()
+        self._clinic.index.clear()
+
     def ledger(self, since: int = 0) -> list[dict[str, object]]:
         """Ledger lines after number *since*."""
         return [asdict(line) for line in self._clinic.ledger.lines(since=since)]
@@ -157,6 +162,7 @@ class Control:
         return [
             web.get("/__control/patients", _answering(self._get_patients)),
             web.post("/__control/patients", _answering(self._post_patients)),
+            web.delete("/__control/patients", _answering(self._delete_patients)),
             web.get("/__control/ledger", _answering(self._get_ledger)),
             web.post("/__control/lock", _answering(self._post_lock)),
             web.post("/__control/end-sessions", _answering(self._post_end_sessions)),
@@ -181,6 +187,10 @@ class Control:
         body = dict(await _body(request))
         unchecked = body.pop("unchecked", False) is True
         return self.put_patient(body, unchecked=unchecked).as_json()
+
+    async def _delete_patients(self, _: web.Request) -> Body:
+        self.clear_patients()
+        return {"patients": []}
 
     async def _get_ledger(self, request: web.Request) -> Body:
         return {"lines": self.ledger(int(request.query.get("since", "0")))}

@@ -101,6 +101,11 @@ class Index:
         else:
             self._waiting.append((self._clock() + self.lag, card(chart)))
 
+    def clear(self) -> None:
+        """Forget all charts."""
+        self._cards.clear()
+        self._waiting.clear()
+
     def find(self, query: str, *, inactive: bool = False) -> list[Hit]:
         """Hits by last name, first name, birthdate and id; [] for a query that is too short."""
         self._catch_up()
