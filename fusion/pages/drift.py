@@ -17,7 +17,8 @@ from fusion.codes import Code
 from fusion.drift import Drift, Place, Walk
 from fusion.pages import search
 from fusion.pages.chart import open_chart
-from fusion.pages.pack import Entry, Form, Kind
+from fusion.pages.entry import Entry, Gesture, Kind
+from fusion.pages.pack import Form
 from fusion.pages.script import script
 from fusion.pages.tab import Tab
 from fusion.patient import Section, folded
@@ -41,6 +42,7 @@ _ALIKE = 55
 """Labels that mean the same are this much alike: "Birthdate" and "Date of birth" 78; others stay below 46."""
 
 _SELECT, _AREA, _LINE = "a select", "a text area", "a text box"
+_GROUP = "something that is no box"
 _FITS: Mapping[Kind, frozenset[str]] = {
     Kind.TEXT: frozenset({_LINE, _AREA}),
     Kind.TEXTAREA: frozenset({_AREA}),
@@ -49,6 +51,11 @@ _FITS: Mapping[Kind, frozenset[str]] = {
     Kind.SSN: frozenset({_LINE}),
     Kind.SELECT: frozenset({_SELECT}),
     Kind.TYPEAHEAD: frozenset({_LINE}),
+}
+_FITS_GESTURE: Mapping[Gesture, frozenset[str]] = {
+    Gesture.CHOOSE: frozenset({_LINE}),
+    Gesture.CALENDAR: frozenset({_LINE}),
+    Gesture.CHECKS: frozenset({_GROUP}),
 }
 """What each kind can be typed into. A line break would be lost in a box of one line."""
 _TYPES = {
@@ -188,7 +195,7 @@ def _box(told: Mapping[str, Any]) -> Box:
         case "input":
             what = _TYPES.get(told["type"].lower(), "a button")
         case _:
-            what = _AREA if told["editable"] else "something that is no box"
+            what = _AREA if told["editable"] else _GROUP
     return Box(what=what, options=tuple(told["options"]))
 
 
@@ -205,10 +212,10 @@ def _missing(place: Place, entries: Sequence[Entry], counts: Sequence[int], labe
 
 def _otherwise(place: Place, entry: Entry, box: Box) -> Iterator[Drift]:
     """What of a field is not as expected: what kind of box it is, and which options it offers."""
-    fits = _FITS.get(entry.kind)
+    fits = (_FITS_GESTURE.get(entry.gesture) if entry.gesture else None) or _FITS.get(entry.kind)
     if fits is not None and box.what not in fits:
         yield Drift(place=place, about=f'"{entry.label}"', expected=sorted(fits)[-1], found=box.what)
-    elif entry.kind is Kind.SELECT and entry.options:
+    elif box.what == _SELECT and entry.options:
         offered = {folded(name) for name in box.options}
         new = [name for name in box.options if name and folded(name) not in {folded(one) for one in entry.options}]
         for option in entry.options:

@@ -12,7 +12,7 @@ import re
 from playwright.async_api import Locator
 
 from fusion.codes import Code
-from fusion.pages.pack import Entry
+from fusion.pages.entry import Entry
 from fusion.pages.pack import Form as FormSpec
 from fusion.pages.press import press
 from fusion.pages.tab import UNLOCKED, Tab
@@ -45,7 +45,7 @@ async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> bool:
         if not wrong:
             return number > 0
         for entry, text, now in wrong:
-            await enter(tab, form, entry, text, empty=not now, again=number > 0)
+            await enter(tab, form, entry, text, empty=not now, tried=number)
             last = entry  # the one before was left as this one was entered
     if left := await _not_shown(tab, form, wanted, leaving=last):
         raise Refused(Code.NOT_SAVED, ", ".join(entry.label for entry, _, _ in left))

@@ -8,60 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
-from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from fusion import patient
 from fusion.pages.entrance import Lock, Login, Password, Stop
-from fusion.pages.spot import Data, Pattern, Spot, Spots
+from fusion.pages.entry import Entry
+from fusion.pages.spot import Data, Pattern, Spots
 from fusion.patient import Section
 
 _IDENTIFYING = (patient.Field.FIRST_NAME, patient.Field.LAST_NAME, patient.Field.BIRTH_DATE)
-
-
-class Kind(StrEnum):
-    """How a field is entered and how its value is written."""
-
-    TEXT = "text"
-    TEXTAREA = "textarea"
-    DATE = "date"
-    PHONE = "phone"
-    SSN = "ssn"
-    SELECT = "select"
-    TYPEAHEAD = "typeahead"
-
-
-class Entry(Data):
-    """One field of a form. `options`: the closed list of a select, if the portal and not the clinic decides on it.
-
-    `synonyms` lead from other names of an option to the portal's. `gesture` overrides how the kind is typed: `fill`
-    puts the whole text in at once, `keys` presses key by key. `menu`, `option` and `nothing` belong to a typeahead.
-    """
-
-    label: str
-    kind: Kind
-    input: Spots | None = None
-    gesture: Literal["fill", "keys"] | None = None
-    options: tuple[str, ...] = ()
-    synonyms: Mapping[str, str] = {}
-    menu: Spots | None = None
-    option: Spots | None = None
-    nothing: Spots | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.kind is Kind.TYPEAHEAD and (self.menu is None or self.option is None):
-            raise ValueError("a typeahead needs menu and option")
-        if self.options and (strange := set(self.synonyms.values()) - set(self.options)):
-            raise ValueError(f"synonyms lead to no option: {', '.join(sorted(strange))}")
-        return self
-
-    @property
-    def box(self) -> tuple[Spot, ...]:
-        """Where the field is typed."""
-        return self.input or (Spot(label=self.label),)
 
 
 class Form(Data):

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 
 from fusion.codes import Code
-from fusion.pages.pack import Entry, Pack
+from fusion.pages.entry import Entry
+from fusion.pages.pack import Pack
 from fusion.pages.script import script
 from fusion.pages.tab import Tab
 from fusion.pages.values import canonical, given_and_middle, shown

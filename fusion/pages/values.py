@@ -14,7 +14,8 @@ from datetime import date, datetime
 import phonenumbers
 
 from fusion.codes import Code
-from fusion.pages.pack import Entry, Forms, Kind
+from fusion.pages.entry import Entry, Kind
+from fusion.pages.pack import Forms
 from fusion.patient import folded
 from fusion.portal import Refused
 
@@ -33,7 +34,8 @@ def canonical(entry: Entry, shown: str, forms: Forms) -> str:
             digits = _digits(text)
             return _masked("###-##-####", digits) if len(digits) == 9 and not re.search(r"[^\d\s-]", text) else text
         case Kind.SELECT:
-            return option_named(entry, text)
+            name = option_named(entry, text)
+            return next((word for word, own in entry.words.items() if folded(own) == folded(name)), name)
         case _:
             return text
 
@@ -56,7 +58,9 @@ def shown(entry: Entry, value: str, forms: Forms) -> str:
                 raise Refused(Code.REJECTED_VALUE, entry.label)
             return _masked(forms.ssn, _digits(text))
         case Kind.SELECT:
-            name = option_named(entry, text)
+            # What one portal calls "Other" may be the mapping's word for another option.
+            words = {folded(word): own for word, own in entry.words.items()}
+            name = words.get(folded(text)) or option_named(entry, text)
             if entry.options and name not in entry.options:
                 raise Refused(Code.UNKNOWN_OPTION, entry.label)
             return name
@@ -86,12 +90,12 @@ def plain(kind: Kind, text: str) -> str:
 
 
 def option_named(entry: Entry, text: str) -> str:
-    """The portal's own name of an option that is given by name or synonym; unknown ones stay as they are."""
+    """The portal's own name of an option that is given by any of its names; unknown ones stay as they are."""
     wanted = folded(text)
-    for synonym, name in entry.synonyms.items():
-        if folded(synonym) == wanted:
-            return name
-    return next((name for name in entry.options if folded(name) == wanted), text)
+    names = [*entry.options, *entry.words.values()]
+    further = {**entry.words, **entry.synonyms}
+    by_name = {**{folded(other): name for other, name in further.items()}, **{folded(name): name for name in names}}
+    return by_name.get(wanted, text)
 
 
 def given_and_middle(given: str, wanted_first: str) -> tuple[str, str]:

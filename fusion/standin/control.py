@@ -15,6 +15,7 @@ from fusion.standin.clinic import Clinic, Invalid
 from fusion.standin.doorway import Doorway
 from fusion.standin.faults import BadRule, Faults, fault_from
 from fusion.standin.ledger import Caller
+from fusion.standin.look import Look
 from fusion.standin.session import Sessions
 from fusion.standin.wire import Wire
 
@@ -137,11 +138,19 @@ class Control:
 
     def labels(self, labels: Mapping[str, str]) -> None:
         """Show fields under other labels (name -> label) from the next page load on; {} brings the usual ones back."""
-        self._wire.labels = dict(labels)
+        self.look(labels=labels)
 
     def hide(self, *names: str) -> None:
         """Leave fields out of charts and forms from the next page load on; without any all are back."""
-        self._wire.hidden = frozenset(names)
+        self.look(hidden=names)
+
+    def look(self, **changed: object) -> None:
+        """Draw pages otherwise from the next page load on; see `look.Look` for what can be changed. Raises BadRule."""
+        self._wire.look = self._wire.look.but(**changed)
+
+    def usual_look(self) -> None:
+        """Draw pages as they are usually drawn."""
+        self._wire.look = Look()
 
     def stats(self) -> dict[str, object]:
         """Requests by kind, answers by status, ledger lines by kind, and how much of everything there is."""
@@ -177,6 +186,7 @@ class Control:
             web.get("/__control/code", _answering(self._get_code)),
             web.post("/__control/labels", _answering(self._post_labels)),
             web.post("/__control/hidden", _answering(self._post_hidden)),
+            web.post("/__control/look", _answering(self._post_look)),
             web.get("/__control/stats", _answering(self._get_stats)),
         ]
 
@@ -253,6 +263,11 @@ class Control:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BadRule("names: a list of texts")
         self.hide(*names)
+        return {}
+
+    async def _post_look(self, request: web.Request) -> Body:
+        body = await _body(request)
+        self._wire.look = (self._wire.look if body else Look()).but(**body)
         return {}
 
     async def _get_stats(self, _: web.Request) -> Body:

@@ -6,7 +6,6 @@ The cookie is set once the password was right; until the log-in lacks nothing mo
 from aiohttp import web
 
 from fusion.standin.doorway import Doorway, Need
-from fusion.standin.forms import as_json
 from fusion.standin.ledger import Caller, Ledger
 from fusion.standin.session import COOKIE, Denied, Session, Sessions
 from fusion.standin.wire import CALLER, SESSION, Wire, body_of, by, problem, text_of
@@ -147,6 +146,6 @@ class Entrance:
     def _opening(self, session: Session) -> dict[str, object]:
         return {
             "user": session.account.email,
-            "sections": as_json(self._wire.labels, self._wire.hidden),
+            "sections": self._wire.look.sections(),
             "window": session.window,
         }

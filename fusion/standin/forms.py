@@ -1,6 +1,6 @@
 """The portal's sections and fields as data: labels, widgets, options, and what a value must look like.
 
-The page draws its forms from this (`as_json`) and checks by the same patterns; the server checks everything again.
+The page draws its forms from this (`look`) and checks by the same patterns; the server checks everything again.
 Tabs and the wording "+ X" / "Save X" follow F5 and F9, the Patient labels F12. The labels within Contacts, Cases,
 Payers and Notes are inferred: the public help does not show them.
 """
@@ -181,29 +181,3 @@ NOTES = Section(
 )
 ROW_SECTIONS = {section.name: section for section in (CONTACTS, CASES, PAYERS, NOTES)}
 SECTIONS = {PATIENT.name: PATIENT, **ROW_SECTIONS}
-
-
-def as_json(relabelled: Values, hidden: frozenset[str]) -> list[dict[str, object]]:
-    """All sections for the page without the *hidden* fields; *relabelled* shows others while names stay the same."""
-    return [
-        {
-            "name": section.name,
-            "row": section.row,
-            "many": section.name in ROW_SECTIONS,
-            "fields": [
-                {
-                    "name": field.label,
-                    "label": relabelled.get(field.label, field.label),
-                    "widget": field.widget,
-                    "required": field.required,
-                    "options": field.options,
-                    "pattern": field.pattern,
-                    "must": field.must,
-                    "longest": field.longest,
-                }
-                for field in section.fields
-                if field.label not in hidden
-            ],
-        }
-        for section in SECTIONS.values()
-    ]

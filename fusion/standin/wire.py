@@ -7,6 +7,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from fusion.standin.ledger import Caller
+from fusion.standin.look import Look
 from fusion.standin.session import Session
 
 
@@ -19,8 +20,7 @@ class Wire:
     """What the control endpoint changes about the way; and what passed over it. `assets`: files by their path."""
 
     latency: timedelta = timedelta(0)
-    labels: dict[str, str] = field(default_factory=dict)
-    hidden: frozenset[str] = frozenset()
+    look: Look = field(default_factory=Look)
     requests: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     assets: Counter[str] = field(default_factory=Counter)

@@ -19,7 +19,8 @@ from fusion.browser import WebPortal
 from fusion.cli.migrate import migrate
 from fusion.drift import Place as Part
 from fusion.pages.drift import likest
-from fusion.pages.pack import Entry, Kind, Pack
+from fusion.pages.entry import Entry, Kind
+from fusion.pages.pack import Pack
 from fusion.pages.pack_file import load_pack
 from fusion.patient import Field, Section
 from fusion.standin.server import StandInPortal

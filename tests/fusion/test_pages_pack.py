@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page
 
-from fusion.pages.pack import Kind
+from fusion.pages.entry import Kind
 from fusion.pages.pack_file import BUILT_IN, load_pack, parse_pack
 from fusion.pages.roles import ROLES
 from fusion.patient import Field, Section

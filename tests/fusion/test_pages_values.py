@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusion.codes import Code
-from fusion.pages.pack import Entry, Forms, Kind
+from fusion.pages.entry import Entry, Kind
+from fusion.pages.pack import Forms
 from fusion.pages.values import canonical, given_and_middle, keys, labels_in, plain, same, shown
 from fusion.portal import Refused
 

@@ -114,7 +114,7 @@ function patientView(section, context) {
     body.replaceChildren(
       formFor({
         section,
-        label: "Edit Patient",
+        label: `Edit ${section.row}`,
         values: context.chart.Patient,
         cancel: display,
         async save(values) {

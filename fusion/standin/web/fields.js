@@ -2,6 +2,8 @@
 
 import { request, SessionEnded } from "./api.js";
 import { debounced, el, freshId } from "./dom.js";
+import { checks, keyed, picker, slow } from "./kits.js";
+import { longList } from "./long.js";
 
 const digits = (text, most) => text.replace(/\D/g, "").slice(0, most);
 
@@ -27,18 +29,33 @@ function joined(text, lengths, before) {
 /** The input of `field` (as the server describes it), holding `value`. */
 export function fieldFor(field, value) {
   const id = freshId("field");
-  const input = (MAKERS[field.widget] ?? text)(field, id, value);
+  const input = makerOf(field)(field, id, value);
   const needed = field.required ? el("span", { class: "needed", "aria-hidden": "true" }, "*") : null;
+  const beside = el("span", { class: "beside" });
   const node = el(
     "div",
     { class: `field ${field.widget}` },
     el("div", { class: "caption" }, el("label", { for: id }, field.label), needed),
     input.node,
+    beside,
   );
   return {
     node,
     name: field.name,
     value: input.value,
+    /** What is drawn anew shows again what it showed `then`. */
+    restore(then) {
+      if ("value" in input.control && !input.unchosen) input.control.value = then;
+    },
+    forgetful: field.drawn === "forgetful",
+    /** Says beside the field why nothing can be saved as it stands; whether that is so. */
+    blocks() {
+      const given = input.value();
+      const bad = Boolean(field.always && given) && !new RegExp(`^(?:${field.always})$`).test(given);
+      if (field.always) input.control.setAttribute("aria-invalid", String(bad));
+      beside.textContent = bad ? `${field.label} is not as it must be` : "";
+      return bad;
+    },
     problem() {
       const message = problemOf(field, input);
       input.control.setAttribute("aria-invalid", message ? "true" : "false");
@@ -116,6 +133,8 @@ function typeahead(field, id, value) {
   });
   control.value = value;
   const list = el("div", { id: listId, role: "listbox", "aria-label": `${field.label} List`, class: "options", hidden: true });
+  const optionOf = (name) => el("div", { id: freshId("option"), role: "option", "aria-selected": "false" }, name);
+  const long = field.long ? longList(list, optionOf) : null;
 
   function show(open) {
     list.hidden = !open;
@@ -137,9 +156,10 @@ function typeahead(field, id, value) {
     try {
       const { payers } = await request("GET", `/api/payers?search=${encodeURIComponent(query)}`);
       if (mine !== latest) return;
-      const options = payers.map((name) => el("div", { id: freshId("option"), role: "option", "aria-selected": "false" }, name));
-      list.replaceChildren(...(options.length ? options : [el("p", {}, "No matches")]));
       show(true);
+      if (!payers.length) list.replaceChildren(el("p", {}, "No matches"));
+      else if (long) long(payers);
+      else list.replaceChildren(...payers.map(optionOf));
     } catch (error) {
       if (mine !== latest || error instanceof SessionEnded) return;
       show(false);
@@ -190,4 +210,6 @@ function typeahead(field, id, value) {
   };
 }
 
+const KITS = { picker, checks, keys: keyed, slow: (field, id, value) => slow((MAKERS[field.widget] ?? text)(field, id, value)) };
+const makerOf = (field) => KITS[field.drawn] ?? MAKERS[field.widget] ?? text;
 const MAKERS = { text, textarea, select, typeahead, date: masked, ssn: masked, phone: masked };

@@ -4,6 +4,8 @@ import { Refused, SessionEnded } from "./api.js";
 import { el } from "./dom.js";
 import { fieldFor } from "./fields.js";
 
+const REDRAWN = 30;
+
 /**
  * The form of one section or row.
  * `save(changed)` gets the fields that differ and does the rest; what it throws is shown in the form.
@@ -20,6 +22,7 @@ export function formFor({ section, label, values, save, cancel }) {
     el("div", { class: "buttons" }, el("button", { type: "button", onclick: cancel }, "Cancel"), saveButton),
   );
   let saving = false;
+  fields.filter((field) => field.forgetful).forEach(forgets);
 
   function changed() {
     return Object.fromEntries(
@@ -29,7 +32,18 @@ export function formFor({ section, label, values, save, cancel }) {
 
   // After the change, not while typing: as in web clients of this kind, a field counts once it was left.
   function refresh() {
-    saveButton.disabled = saving || Object.keys(changed()).length === 0;
+    const blocked = fields.filter((field) => field.blocks()).length > 0;
+    saveButton.disabled = saving || blocked || Object.keys(changed()).length === 0;
+  }
+
+  function forgets(field) {
+    field.node.addEventListener("change", () => {
+      const then = fields.map((one) => one.value());
+      setTimeout(() => {
+        fields.forEach((one, i) => one.restore(then[i]));
+        refresh();
+      }, REDRAWN);
+    });
   }
 
   function show(messages) {

@@ -1,0 +1,143 @@
+"""Widgets of other kits, each told to the driver by a pack alone: what is typed is there, and nothing beside it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from portal_people import PACK, Clinic, a_patient, go_ahead, new_rows, section_of, web_portal
+from portal_place import Place
+
+from fusion.codes import Code
+from fusion.pages.pack import Pack
+from fusion.patient import Edit, Field, Section
+from fusion.portal import Refused
+from fusion.standin.server import StandInPortal
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+
+BIRTHDATE: dict[str, Any] = {
+    "gesture": "calendar",
+    "clear": {"css": ".month-picker button", "text": "Clear"},
+    "calendar": {
+        "panel": {"css": ".month-picker"},
+        "month": {"css": ".month"},
+        "written": "%B %Y",
+        "day": {"css": ".day:not(.other)"},
+        "earlier": {"role": "button", "name": "Previous month"},
+        "later": {"role": "button", "name": "Next month"},
+        "year_earlier": {"role": "button", "name": "Previous year"},
+        "year_later": {"role": "button", "name": "Next year"},
+    },
+}
+GENDER: dict[str, Any] = {
+    "gesture": "checks",
+    "option": {"role": "checkbox"},
+    "chosen": {"css": "[role=checkbox][aria-checked=true]"},
+}
+STATE: dict[str, Any] = {
+    "gesture": "choose",
+    "menu": {"role": "listbox", "name": "State Options"},
+    "option": {"role": "option"},
+    "nothing": {"text": "No options"},
+    "chosen": {"css": "[data-field=State] .picked"},
+    "clear": {"css": "[data-field=State] .clear"},
+}
+OTHER_KITS = {
+    "Birthdate": "picker",
+    "SSN": "slow",
+    "Gender": "checks",
+    "First Name": "forgetful",
+    "State": "keys",
+    "Phone": "slow",
+}
+
+
+def pack_with(**changed: dict[str, Any]) -> Pack:
+    """The built-in pack with these keys of fields changed, checked like any pack."""
+    data = PACK.model_dump(by_alias=True)
+    for name, keys in changed.items():
+        data["sections"][Field(name).section]["fields"][Field(name)] |= keys
+    return Pack.model_validate(data)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    evidence = tmp_path_factory.mktemp("evidence") / "pages"
+    pack = pack_with(birth_date=BIRTHDATE, gender=GENDER, state=STATE)
+    async with StandInPortal() as standin, web_portal(standin, evidence, pack=pack) as portal:
+        standin.control.look(widgets=OTHER_KITS, long_lists=True)
+        yield Place(portal=portal, clinic=Clinic(standin), evidence=evidence)
+
+
+@pytest.fixture
+def place(opened: Place) -> Place:
+    opened.control.clear_faults()
+    opened.clinic.begin()
+    return opened
+
+
+async def test_a_new_chart_and_its_rows_are_entered_by_every_gesture(place: Place) -> None:
+    patient = a_patient(last_name="Gestured", state="WY")
+    portal_id = await place.portal.create(patient, about_to_save=go_ahead)
+    filled = {field: value for field, value in section_of(patient.values, Section.PATIENT).items() if value}
+    assert place.clinic.saves == [("create", portal_id, Section.PATIENT, filled)]
+    shown = await place.portal.update(portal_id, new_rows(patient), expect=patient.identity, about_to_save=go_ahead)
+    assert [row.values for row in shown.rows[Section.CONTACTS]] == [section_of(patient.values, Section.CONTACTS)]
+    assert [deed for deed, *_ in place.clinic.saves] == ["create", "add", "add", "add", "add"]
+
+
+async def test_what_is_chosen_is_chosen_anew_and_nothing_else_is_touched(place: Place) -> None:
+    patient = a_patient(last_name="Rechosen")
+    contact = section_of(patient.values, Section.CONTACTS)
+    portal_id = place.clinic.put(patient.values, {Section.CONTACTS: (contact,)})
+    before = await place.portal.read(portal_id)
+    assert before is not None
+    edits = [
+        Edit(section=Section.PATIENT, row=None, values={Field.BIRTH_DATE: "1989-12-31", Field.GENDER: "Female"}),
+        Edit(section=Section.CONTACTS, row=before.rows[Section.CONTACTS][0].key, values={Field.STATE: "TX"}),
+    ]
+    await place.portal.update(portal_id, edits, expect=patient.identity, about_to_save=go_ahead)
+    assert [values for *_, values in place.clinic.saves] == [edit.values for edit in edits]
+
+
+async def test_what_is_chosen_can_be_cleared(place: Place) -> None:
+    patient = a_patient(last_name="Unchosen")
+    contact = section_of(patient.values, Section.CONTACTS)
+    portal_id = place.clinic.put(patient.values, {Section.CONTACTS: (contact,)})
+    before = await place.portal.read(portal_id)
+    assert before is not None
+    edits = [
+        Edit(section=Section.PATIENT, row=None, values={Field.GENDER: "", Field.SSN: ""}),
+        Edit(section=Section.CONTACTS, row=before.rows[Section.CONTACTS][0].key, values={Field.STATE: ""}),
+    ]
+    await place.portal.update(portal_id, edits, expect=patient.identity, about_to_save=go_ahead)
+    assert [values for *_, values in place.clinic.saves] == [edit.values for edit in edits]
+
+
+@pytest.mark.parametrize("field", [Field.GENDER, Field.STATE, Field.PAYER])
+async def test_what_is_not_on_offer_is_refused_by_its_label(place: Place, field: Field) -> None:
+    patient = a_patient(last_name="Unoffered")
+    portal_id = place.clinic.put(patient.values)
+    edit = Edit(section=field.section, row=None, values={field: "ZZ canary"})
+    with pytest.raises(Refused) as refused:
+        await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
+    assert (refused.value.code, refused.value.detail) == (Code.UNKNOWN_OPTION, PACK.entry(field).label)  # type: ignore[union-attr]
+    assert place.clinic.saves == []
+
+
+async def test_an_option_far_down_a_list_is_scrolled_to(tmp_path_factory: pytest.TempPathFactory) -> None:
+    payers = [f"Payer {number:03}" for number in range(60)] + ["Payer"]
+    async with (
+        StandInPortal(payers=payers) as standin,
+        web_portal(standin, tmp_path_factory.mktemp("evidence")) as portal,
+    ):
+        standin.control.look(long_lists=True)
+        clinic = Clinic(standin)
+        for payer in ("Payer 047", "Payer"):
+            patient = a_patient(last_name=f"Far{payer[-3:]}", payer=payer)
+            portal_id = clinic.put(patient.values)
+            clinic.begin()
+            (edit,) = [edit for edit in new_rows(patient) if edit.section is Section.PAYERS]
+            await portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
+            assert [values for *_, values in clinic.saves] == [edit.values]
