@@ -31,6 +31,26 @@ _LABELS = {
     "ID Number": "Policy no.",
     "Note": "Remark",
 }
+_OPTIONS = {
+    "Gender": {"Female": "F", "Male": "M", "Non-binary": "X", "Unknown": "Not stated"},
+    "Location": {"Main": "Harbor Street", "North": "Hill House", "Telehealth": "Remote"},
+    "Relationship": {
+        "Mother": "Parent (mother)",
+        "Father": "Parent (father)",
+        "Foster Parent": "Carer",
+        # Another portal's word for one thing may be the clinic's for another.
+        "Guardian": "Other",
+        "Other": "None of these",
+    },
+    "Case": {
+        "Evaluation": "Assessment",
+        "Speech Therapy": "SLT",
+        "Occupational Therapy": "OT",
+        "Physical Therapy": "PT",
+    },
+    "Insurance Type": {"Commercial": "Private", "Tricare": "Military", "Self-Pay": "None", "Other": "Further"},
+}
+"""This skin's words for options; the rest are called as usual."""
 TITLES = {"Patient": "Person", "Contacts": "Guardians", "Cases": "Services", "Payers": "Insurance", "Notes": "Remarks"}
 """Headings of the sections."""
 
@@ -81,6 +101,8 @@ def shown(field: Field, value: str) -> str:
             return f"{phone[1]}-{phone[2]}"
         case Widget.SSN:
             return value.replace("-", "")
+        case Widget.SELECT:
+            return _OPTIONS.get(field.label, {}).get(value, value)
         case _:
             return value
 
@@ -94,6 +116,8 @@ def _kept(field: Field, text: str) -> str:
             return f"({phone[1]}) {phone[2]}"
         case Widget.SSN if ssn := re.fullmatch(r"(\d{3})(\d{2})(\d{4})", plain):
             return "-".join(ssn.groups())
+        case Widget.SELECT:
+            return {own: name for name, own in _OPTIONS.get(field.label, {}).items()}.get(plain, plain)
         case _:
             return plain
 
@@ -107,4 +131,4 @@ def _date(text: str, one: str, other: str) -> str:
 
 
 def _options(field: Field, payers: tuple[str, ...]) -> tuple[str, ...]:
-    return payers if field.widget is Widget.TYPEAHEAD else field.options
+    return payers if field.widget is Widget.TYPEAHEAD else tuple(shown(field, option) for option in field.options)

@@ -99,6 +99,15 @@ def test_an_option_goes_by_its_other_names_and_no_strange_one() -> None:
     assert (refused.value.code, refused.value.detail) == (Code.UNKNOWN_OPTION, "Gender")
 
 
+def test_a_portals_own_words_are_written_and_read_back_even_where_they_mean_another_option() -> None:
+    relation = Entry(label="Relation", kind=Kind.SELECT, words={"Guardian": "Other", "Other": "None", "Mother": "Mum"})
+    for word, own in relation.words.items():
+        assert shown(relation, word, FORMS) == own
+        assert canonical(relation, own.upper(), FORMS) == word
+    assert canonical(relation, "Aunt", FORMS) == "Aunt"
+    assert not same(relation, "None", "Other", FORMS)
+
+
 def test_of_a_masked_value_only_the_digits_are_pressed() -> None:
     assert keys(entry(Kind.PHONE), "(919) 555-0123") == "9195550123"
     assert keys(entry(Kind.TEXT), "3rd Street") == "3rd Street"
