@@ -141,3 +141,9 @@ async def test_an_option_far_down_a_list_is_scrolled_to(tmp_path_factory: pytest
             (edit,) = [edit for edit in new_rows(patient) if edit.section is Section.PAYERS]
             await portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
             assert [values for *_, values in clinic.saves] == [edit.values]
+
+
+async def test_a_portal_of_other_widgets_is_as_its_pack_says(place: Place) -> None:
+    patient = a_patient(last_name="Walked")
+    portal_id = place.clinic.put(patient.values, {Section.CONTACTS: (section_of(patient.values, Section.CONTACTS),)})
+    assert (await place.portal.walk(portal_id)).drifts == []
