@@ -249,7 +249,7 @@ async def _failed(turn: Turn, entry: OutboxEntry, error: Exception, worker: Work
     known = isinstance(error, SyncError)
     log.log(30 if known else 40, "entry failed", entry=entry.id, record=entry.record_id, exc_info=error)
     # A stranger's words may quote a patient.
-    message = f"{error} {error.hint}".strip() if isinstance(error, SyncError) else f"Unforeseen: {name}."
+    message = error.whole if isinstance(error, SyncError) else f"Unforeseen: {name}."
     visiting = entry.state is State.PENDING
     if entry.attempts < (worker.limits.portal_attempts if visiting else worker.limits.writeback_attempts):
         delay = backoff(max(1, entry.attempts), unit=worker.unit())

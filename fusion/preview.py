@@ -97,7 +97,7 @@ async def preview(
     except Refused as refused:
         return _refused(record_id, refused)
     except EntryError as error:
-        return Preview(record_id=record_id, would=Would.UNREAD, message=f"{error}. {error.hint}".strip())
+        return Preview(record_id=record_id, would=Would.UNREAD, message=error.whole)
 
 
 def _refused(record_id: RecordId, refused: Refused, cards: tuple[Card, ...] = ()) -> Preview:

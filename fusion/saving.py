@@ -49,7 +49,7 @@ async def shut_the_gate(turn: Turn, outage: Outage, worker: Worker) -> None:
             wait = gates.wait_after(failures, first=worker.limits.gate_first)
             if outage.retry_after is not None:
                 wait = max(wait, timedelta(seconds=outage.retry_after))
-            await gates.shut(tx, lane, reason=f"{outage} {outage.hint}".strip(), wait=wait)
+            await gates.shut(tx, lane, reason=outage.whole, wait=wait)
     await let_go(turn, worker, error="Outage")
 
 

@@ -13,6 +13,11 @@ class SyncError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def whole(self) -> str:
+        """What went wrong, and the next move, in one line."""
+        return f"{self}: {self.hint}" if self.hint else str(self)
+
 
 class SetupError(SyncError):
     """The installation is wrong: the process stops with exit code 78 (EX_CONFIG) and one sentence."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
 
+from fusion import expiry
 from fusion.cli.tables import as_json, show, table
+from fusion.pages.pack_file import load_pack
 from fusion.settings import load
-from listener import allowance, board, gates
+from listener import allowance, board, gates, portal_account
 from listener.database import Database
 from listener.entry import State
-from listener.gates import Gate
+from listener.errors import SetupError
+from listener.gates import Gate, Lane
 
 
 def command(
@@ -45,7 +49,8 @@ def command(
 
 
 async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, Any]], dict[str, int], list[str]]:
-    db = Database(load().database.url)
+    settings = load()
+    db = Database(settings.database.url)
     try:
         await db.check()
         async with db.reading() as tx:
@@ -53,11 +58,18 @@ async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, 
             counts = {str(state): number for state, number in (await board.counts(tx)).items()}
             tight = [usage for usage in (await allowance.read(tx)).values() if usage.is_tight]
             shut = [gate for gate in (await gates.read(tx)).values() if not gate.is_open]
-            return rows, counts, [_of_a_gate(gate) for gate in shut] + [f"{one.said}\n  → {one.move}" for one in tight]
+            accounts = await portal_account.every(tx)
     finally:
         await db.close()
+    told = [(one.said, one.move) for one in tight]
+    with suppress(SetupError):  # what waits is to be seen also where the pack is broken
+        told += [(one.said, one.move) for one in expiry.alarms(accounts, load_pack(settings.sync.pack).password_days)]
+    return rows, counts, [_of_a_gate(gate) for gate in shut] + [f"{said}\n  → {move}" for said, move in told]
 
 
 def _of_a_gate(gate: Gate) -> str:
     until = f", looked at again at {gate.until:%Y-%m-%d %H:%M} UTC" if gate.until else ""
-    return f"Nothing goes to {gate.lane}: {gate.reason or 'no reason given'} ({gate.state}{until})."
+    said = f"Nothing goes to {gate.lane}: {gate.reason or 'no reason given'} ({gate.state}{until})."
+    # What happened at the portal's door is kept in another table, with the next move.
+    asks = gate.lane is Lane.PORTAL and gate.state != "paused" and not gate.rests
+    return f"{said}\n  → `fusion-sync portal status` says what to do" if asks else said

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from fusion.cli.acting import Json, Reason, act, refusing
 from fusion.cli.tables import as_json, show, table
-from fusion.expiry import expires_at
+from fusion.expiry import alarm, expires_at
 from fusion.settings import Settings, load
 from listener import gates, holders, portal_account
 from listener.database import Database
@@ -118,7 +118,9 @@ async def _rotate(settings: Settings) -> str:
 
 
 async def _status(settings: Settings) -> dict[str, Any]:
+    from fusion.account import CODE_LIFE
     from fusion.pages.pack_file import load_pack
+    from fusion.pages.standing import Standing
 
     db = Database(settings.database.url)
     try:
@@ -129,14 +131,18 @@ async def _status(settings: Settings) -> dict[str, Any]:
     finally:
         await db.close()
     days = load_pack(settings.sync.pack).password_days
+    waits = account is not None and account.standing is None and account.asked_at is not None
+    told = alarm(account, days) if account else None
     found: dict[str, datetime | str | None] = {
         "door": _door(account),
         "why": account.said if account else None,
-        "next_move": account.hint if account else None,
+        "next_move": Standing.CODE.hint if waits else account.hint if account else None,
         "since": account.shut_at if account else None,
         "waits_for_a_code_since": account.asked_at if account else None,
+        "code_is_good_until": account.asked_at + CODE_LIFE if account and account.asked_at else None,
         "password_used_since": account.used_from if account else None,
         "password_expires_by": expires_at(account, days) if account else None,
+        "password_warning": f"{told.said} Next: {told.move}." if told else None,
         "profile_kept_at": account.profile_at if account else None,
         "change_of_password_begun_at": account.next_at if account else None,
         "gate": gate.state if gate.is_open else f"{gate.state}: {gate.reason}",
@@ -148,4 +154,8 @@ async def _status(settings: Settings) -> dict[str, Any]:
 def _door(account: Account | None) -> str:
     if account is None:
         return "nobody has logged in yet"
-    return account.standing or ("waits for a code" if account.asked_at else "open")
+    if account.standing is not None:
+        return account.standing
+    if account.asked_at is not None:
+        return "waits for a code"
+    return "a log-in is on its way, or was cut off" if account.tries else "open"

@@ -176,7 +176,7 @@ async def test_an_outage_of_the_portal_charges_nobody_shuts_the_gate_and_lets_on
         (State.PENDING, 0, None)
     }
     shut = await work.gate(Lane.PORTAL)
-    assert (shut.state, shut.failures, shut.reason) == ("shut", 1, f"{AWAY} is it up?")
+    assert (shut.state, shut.failures, shut.reason) == ("shut", 1, f"{AWAY}: is it up?")
     assert (await work.gate(Lane.SALESFORCE)).is_open
 
     assert await work.go() == DrainReport()
@@ -310,7 +310,7 @@ async def test_an_error_is_charged_and_tried_later(work: Round) -> None:
         State.PENDING,
         1,
         "EntryError",
-        "the search did not load is it slow?",
+        "the search did not load: is it slow?",
         None,
     )
     assert timedelta(seconds=25) < row["due_at"] - await rows.now(work.db) <= timedelta(seconds=30)
