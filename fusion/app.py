@@ -25,6 +25,7 @@ from fusion.mapping import RecordMapping, load_mapping
 from fusion.ops import health
 from fusion.pace import Pace
 from fusion.pages.pack_file import load_pack
+from fusion.patrol import Patrol
 from fusion.scheduler import Chore, Scheduler
 from fusion.settings import Settings
 from fusion.timetable import Timetable
@@ -186,6 +187,7 @@ async def _work(parts: _Parts, login: Login) -> None:
         name=holders.this_process(),
         timetable=Timetable(portal_settings.opening),
         pace=Pace(sync.visits_per_minute, burst=_BURST),
+        patrol=Patrol(parts.db, portal.walk, pack=load_pack(sync.pack).edition, zone=portal_settings.opening.zone),
         limits=Limits(
             lease=lease,
             portal_attempts=sync.portal_attempts,

@@ -18,8 +18,9 @@ import structlog
 
 from fusion import news
 from fusion.codes import Code
+from fusion.drift import Waits
 from fusion.push import Desk, push
-from fusion.saving import let_go, open_the_gates, save, save_alike, shut_the_gate
+from fusion.saving import let_go, open_the_gates, put_off, save, save_alike, shut_the_gate
 from fusion.telling import Telling
 from fusion.turn import Turn, Worker, claim, claim_to_tell
 from fusion.writeback import Answer, Told
@@ -54,6 +55,9 @@ async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
     Raises `SetupError`, and `Outage` where the database does not answer.
     """
     report = DrainReport()
+    if worker.patrol is not None:
+        # All that is due may wait for what nobody would look at before it is due.
+        await worker.patrol.look_again()
     while not stopping.is_set():
         await worker.timetable.keep(worker.db, worker.clock())
         async with worker.db.reading() as tx:
@@ -121,6 +125,8 @@ async def _worked(turn: Turn, worker: Worker, report: DrainReport) -> None:
             await _tell(turn, turn.held, worker)
     except LeaseLost:
         raise
+    except Waits as waits:
+        await put_off(turn, waits, worker)
     except SetupError:
         # Every row would fail in the same way, and none is to blame.
         await let_go(turn, worker, error="SetupError")
@@ -156,6 +162,7 @@ async def _visit(turn: Turn, worker: Worker) -> None:
         look_again=worker.limits.look_again.total_seconds(),
         heard=turn.heard,
         seen=turn.seen,
+        patrol=worker.patrol,
     )
     async with hold.kept(), news.of_a_long_visit(turn, worker):
         result = await push(entry, desk)

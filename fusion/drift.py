@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from fusion.codes import Code
 from fusion.patient import Section
 from listener.errors import SyncError
 
@@ -91,3 +92,13 @@ class Waits(SyncError):
         self.places = frozenset(places)
         self.until = until
         self.evidence = evidence
+
+
+def waits(drifts: Mapping[Place, str], places: Collection[Place], *, evidence: str | None = None) -> Waits:
+    """What to raise where these of the known drifts are in the way: a sentence for people, at most 255 characters."""
+    said = [drifts[place] for place in Place if place in places]
+    more = f", and {len(said) - 1} more" if len(said) > 1 else ""
+    what = f"The portal has changed. {said[0]}{more}. This waits for it."
+    room = 254 - len(Code.PORTAL_CHANGED.fix)
+    what = what if len(what) <= room else f"{what[: room - 1]}…"
+    return Waits(places, f"{what} {Code.PORTAL_CHANGED.fix}", evidence=evidence)

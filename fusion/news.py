@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from fusion.codes import Code
 from fusion.turn import Turn, Worker
 from fusion.writeback import fields_for, in_progress
 from listener import tellings
@@ -32,13 +33,14 @@ class News:
     _since: float = 0.0
 
     def hear_of(self, turn: Turn, *, charged: Collection[int]) -> None:
-        """Keep what a turn left for later: where an attempt was `charged`, or Salesforce shows that we are at it."""
+        """Keep what a turn left for later: where an attempt was `charged`, it waits for the portal to be
+        as it was, or Salesforce shows that we are at it."""
         for entry in turn.entries.values():
             record = turn.seen.get(entry.record_id)
             self._kept.pop(entry.id, None)
             if entry.state is not State.PENDING or record is None or record.get("IsDeleted"):
                 continue
-            if entry.id in charged or turn.shown:
+            if entry.id in charged or turn.shown or entry.code == Code.PORTAL_CHANGED:
                 self._since = self._since if self._kept else time.monotonic()
                 self._kept[entry.id] = entry, record
 

@@ -6,14 +6,16 @@ all take this one road. A refusal is a result like any other; an outage or an er
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from fusion import identity
 from fusion.codes import Code
 from fusion.differences import differences
-from fusion.patient import Identity, Patient
+from fusion.drift import VITAL, Place, waits
+from fusion.patient import Edit, Identity, Patient, Section, Shown
+from fusion.patrol import Patrol
 from fusion.portal import AboutToSave, Refused
 from fusion.visit import Chart, Doubt, KnownLinks, Sight, chart_of, on_lane, open_chart, read_patient
 from listener.entry import CONFIRMED_NEW, OutboxEntry, Outcome, ParkedReason, SyncResult
@@ -32,26 +34,47 @@ class Links(KnownLinks, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk(Sight):
-    """What a visit works with: what it looks with, and the guards of what it writes."""
+    """What a visit works with: what it looks with, and the guards of what it writes.
+
+    `patrol`: who knows what of the portal has changed; None: nobody looks.
+    """
 
     links: Links
     about_to_save: AboutToSave
     about_to_create: Callable[[str], Awaitable[None]]
+    patrol: Patrol | None = None
 
 
 async def push(entry: OutboxEntry, desk: Desk) -> SyncResult:
-    """What came of the visit. Raises `Outage` (with its lane), `EntryError`, `LeaseLost` and `Conflict` only."""
+    """What came of the visit. Raises `Outage` (with its lane), `EntryError`, `LeaseLost`, `Conflict`, and `Waits`
+    where the portal has changed, maybe after part of it was done; nothing else."""
     doubt = Doubt(open=entry.in_doubt, whom=entry.intent_identity)
+    patient: Patient | SyncResult | None = None
     try:
         patient = await read_patient(entry.object_name, entry.record_id, doubt, desk)
         if isinstance(patient, SyncResult):
             return patient
+        if desk.patrol is not None:
+            _take_in(await desk.patrol.known(), VITAL, desk)
         is_new = entry.code == CONFIRMED_NEW and patient.portal_id is None and not doubt.open
         found = None if is_new else await chart_of(patient, doubt, desk)
         chart = await (_created(patient, doubt, desk) if found is None else _taken(patient, found, doubt, desk))
         return await _bring_up_to_date(patient, chart, desk)
     except Refused as refused:
+        if desk.patrol is not None:
+            link = await desk.links.of_record(entry.record_id)
+            told = patient.portal_id if isinstance(patient, Patient) else None
+            waited = entry.code == Code.PORTAL_CHANGED
+            await desk.patrol.surprised(refused, link.portal_id if link else told, waited=waited)
         return _refusal(refused, in_doubt=doubt.open)
+
+
+def _take_in(drifts: Mapping[Place, str], needed: Collection[Place], desk: Desk) -> None:
+    """Know what has changed in the portal. Raises `Waits` if it is something that is needed."""
+    desk.drifts.clear()
+    desk.drifts.update(drifts)
+    if missing := needed & drifts.keys():
+        raise waits(drifts, missing)
 
 
 async def _taken(patient: Patient, chart: Chart, doubt: Doubt, desk: Desk) -> Chart:
@@ -70,6 +93,8 @@ async def _created(patient: Patient, doubt: Doubt, desk: Desk) -> Chart:
         doubt.open = True
 
     doubt.open = False
+    if desk.patrol is not None:
+        _take_in(await desk.patrol.before_writing(None), VITAL | {Place.NEW}, desk)
     try:
         with on_lane(Lane.PORTAL, desk.heard):
             portal_id = await desk.portal.create(patient, about_to_save=about_to_save)
@@ -89,23 +114,43 @@ async def _created(patient: Patient, doubt: Doubt, desk: Desk) -> Chart:
 
 
 async def _bring_up_to_date(patient: Patient, chart: Chart, desk: Desk) -> SyncResult:
+    """What differs is typed, but for sections that have changed in the portal: then `Waits` comes after the rest."""
     portal_id, policy = chart.shown.portal_id, desk.mapping.policy
     edits = differences(chart.shown, patient, policy)
-    if not edits:
-        same = Outcome.UNCHANGED if chart.outcome is Outcome.UPDATED else chart.outcome
-        return SyncResult(outcome=same, portal_id=portal_id)
+    if edits and desk.patrol is not None:
+        _take_in(await desk.patrol.before_writing(portal_id), VITAL, desk)
+    now = [edit for edit in edits if edit.section not in desk.wary]
+    shown = await _updated(patient, chart, now, desk) if now else chart.shown
+    later = {edit.section for edit in edits} & desk.wary
+    if later := later | {section for section in shown.unread if _concerns(patient, section)}:
+        raise desk.waits_for(later)
+    outcome = chart.outcome
+    if not edits and outcome is Outcome.UPDATED:
+        outcome = Outcome.UNCHANGED
+    return SyncResult(outcome=outcome, portal_id=portal_id)
+
+
+async def _updated(patient: Patient, chart: Chart, edits: Sequence[Edit], desk: Desk) -> Shown:
+    """The chart after these edits. Raises `EntryError` unless it shows them."""
+    portal_id, policy = chart.shown.portal_id, desk.mapping.policy
     with on_lane(Lane.PORTAL, desk.heard):
         shown = await desk.portal.update(
-            portal_id, edits, expect=chart.shown.identity, about_to_save=desk.about_to_save
+            portal_id, edits, expect=chart.shown.identity, about_to_save=desk.about_to_save, wary=desk.wary
         )
     if shown.portal_id != portal_id:
         raise Refused(Code.IDENTITY_MISMATCH)
     if shown.identity.agrees_with(patient.identity) and not shown.identity.agrees_with(chart.shown.identity):
         await _keep(patient, portal_id, shown.identity, chart.how, desk)
-    left = sorted({field.value for edit in differences(shown, patient, policy) for field in edit.values})
+    not_shown = [edit for edit in differences(shown, patient, policy) if edit.section not in desk.wary]
+    left = sorted({field.value for edit in not_shown for field in edit.values})
     if left:
         raise EntryError(f"chart {portal_id} does not show what was saved: {', '.join(left)}", hint=Code.NOT_SAVED.fix)
-    return SyncResult(outcome=chart.outcome, portal_id=portal_id)
+    return shown
+
+
+def _concerns(patient: Patient, section: Section) -> bool:
+    """Whether the record has anything to say there."""
+    return any(value for field, value in patient.values.items() if field.section is section)
 
 
 async def _keep(patient: Patient, portal_id: str, seen: Identity, how: str, desk: Desk) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
+from fusion.codes import Code
+from fusion.drift import Waits
 from fusion.turn import Turn, Worker
-from listener import gates, outbox, tellings
-from listener.entry import OutboxEntry, State
+from listener import drifts, gates, outbox, tellings
+from listener.database import Tx
+from listener.entry import CONFIRMED_NEW, OutboxEntry, State
 from listener.errors import Conflict, LeaseLost, Outage
 from listener.gates import Lane
 
 log = structlog.get_logger()
+
+_AT_MOST = timedelta(days=1)
+"""How long a visit waits that nothing ends the wait of: it then finds out anew what it waits for."""
 
 
 async def save(turn: Turn, after: OutboxEntry, worker: Worker, error: str | None = None) -> None:
@@ -36,6 +43,25 @@ async def let_go(turn: Turn, worker: Worker, error: str | None = None) -> None:
         (visit,) = visits
         await save(turn, visit.released(), worker, error=error)
     await save_alike(turn, [entry.released() for entry in turn.held], worker, error=error)
+
+
+async def put_off(turn: Turn, waits: Waits, worker: Worker) -> None:
+    """Give the visit back until what it waits for is in order, attempt and all; a person's decision stays."""
+    before, evidence = turn.entry, waits.evidence
+    if evidence is None and worker.patrol is not None:
+        evidence = worker.patrol.evidence_of(waits.places)
+    after = before.waiting(
+        waits.until or _AT_MOST,
+        code=before.code if before.code == CONFIRMED_NEW else Code.PORTAL_CHANGED,
+        message=str(waits),
+        evidence=evidence,
+    )
+
+    async def wait(tx: Tx) -> OutboxEntry:
+        still = waits.until is not None or await drifts.wait_for(tx, before.id, waits.places)
+        return after if still else replace(after, due_in=timedelta(0))
+
+    await _to_its_end(_saved(turn, after, worker, None, wait))
 
 
 async def shut_the_gate(turn: Turn, outage: Outage, worker: Worker) -> None:
@@ -78,10 +104,18 @@ async def _to_its_end(saved: Awaitable[None]) -> None:
         raise
 
 
-async def _saved(turn: Turn, after: OutboxEntry, worker: Worker, error: str | None) -> None:
+async def _saved(
+    turn: Turn,
+    after: OutboxEntry,
+    worker: Worker,
+    error: str | None,
+    along: Callable[[Tx], Awaitable[OutboxEntry]] | None = None,
+) -> None:
+    """`along` has the last word on `after`, in the transaction that saves it."""
     for _ in range(8):
         try:
             async with worker.db.at_once() if outbox.is_one_write(after) else worker.db.writing() as tx:
+                after = await along(tx) if along is not None else after
                 if not await outbox.save(tx, turn.entries[after.id], after, error=error):
                     raise LeaseLost(f"entry {after.id} is no longer ours")
         except Conflict:

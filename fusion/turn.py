@@ -14,6 +14,7 @@ from typing import TypeVar
 from fusion.lease import Hold, LeaseTimes
 from fusion.mapping import RecordMapping
 from fusion.pace import Pace
+from fusion.patrol import Patrol
 from fusion.portal import Portal
 from fusion.timetable import Timetable
 from listener import gates, outbox, tellings
@@ -46,7 +47,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """Who works, and with what. `name` is what leases are signed with; `unit` gives a random number from 0 to 1."""
+    """Who works, and with what. `name` is what leases are signed with; `unit` gives a random number from 0 to 1.
+
+    `patrol`: who looks whether the portal has changed; None: nobody does.
+    """
 
     db: Database
     org: Org
@@ -55,6 +59,7 @@ class Worker:
     name: str
     timetable: Timetable = field(default_factory=Timetable)
     pace: Pace | None = None
+    patrol: Patrol | None = None
     limits: Limits = field(default_factory=Limits)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     unit: Callable[[], float] = random.random

@@ -6,7 +6,7 @@ All of it reads alone, so a preview and a visit that writes ask the same questio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,6 +15,7 @@ from typing import Protocol
 from fusion import identity
 from fusion.codes import Code
 from fusion.differences import differences
+from fusion.drift import Place, Waits, waits
 from fusion.mapping import MERGED_INTO, RecordMapping
 from fusion.matching import Decision, Match, decide, grade, plausible
 from fusion.patient import Edit, Identity, Patient, Section, Shown
@@ -51,7 +52,8 @@ class Sight:
     """What one looks with. `look_again`: seconds between two looks for a save that was cut off.
 
     `heard` fills with the lanes that answered last when they were asked, for their gates; `seen` with the records that
-    were read.
+    were read. `drifts`: what is known to have changed in the portal; sections of a chart that cannot be read for that
+    are in `unread`.
     """
 
     org: Org
@@ -62,6 +64,17 @@ class Sight:
     look_again: float = 5.0
     heard: set[Lane] = field(default_factory=set)
     seen: dict[RecordId, Record] = field(default_factory=dict)
+    drifts: dict[Place, str] = field(default_factory=dict)
+    unread: set[Section] = field(default_factory=set)
+
+    @property
+    def wary(self) -> frozenset[Section]:
+        """The sections that are known to have changed."""
+        return frozenset(place.section for place in self.drifts if place.section is not None)
+
+    def waits_for(self, sections: Collection[Section]) -> Waits:
+        """What to raise where the visit cannot go on without these, which are among the `drifts`."""
+        return waits(self.drifts, {Place(section.value) for section in sections})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +169,9 @@ async def chart_of(patient: Patient, doubt: Doubt, sight: Sight) -> Chart | None
         # A search index may lag behind a save. Only when a second look shows nothing is the save surely absent.
         await asyncio.sleep(sight.look_again)
         decision = await _look(patient, sight, cut_off=True)
+    if decision.portal_id is None and sight.unread:
+        # What is unread may be the very fact that tells. Neither a second chart nor a person's time is to pay for it.
+        raise sight.waits_for(sight.unread)
     if decision.portal_id is not None:
         return await _matched(patient, decision.portal_id, doubt, sight)
     if decision.candidates:
@@ -175,7 +191,9 @@ def edits_for(patient: Patient, chart: Chart | None, mapping: RecordMapping) -> 
 async def open_chart(portal_id: str, sight: Sight) -> Shown | None:
     """That chart from a fresh page load; None if the portal has none. `Refused` if the page shows another's id."""
     with on_lane(Lane.PORTAL, sight.heard):
-        shown = await sight.portal.read(portal_id)
+        shown = await sight.portal.read(portal_id, wary=sight.wary)
+    if shown is not None:
+        sight.unread.update(shown.unread)
     if shown is not None and shown.portal_id != portal_id:
         raise Refused(Code.IDENTITY_MISMATCH)
     return shown

@@ -4,7 +4,8 @@ Only what differs is written, so an unchanged patient costs no call and makes no
 feed each other for ever. A portal id that Salesforce holds is never overwritten with another.
 
 Who says which status. The org's own flow says `Pending` and `Not Ready` when a person saves. We say `Synced` and
-`Needs Attention` with the answer; `Retrying` after a visit that failed and will be made again; `In Progress` for a
+`Needs Attention` with the answer; `Retrying` after a visit that failed and will be made again, or
+waits until a change of the portal is dealt with; `In Progress` for a
 visit that goes on for so long that a person may see it; and `Pending` again where one of these would hide that the
 record has changed since.
 """
@@ -169,6 +170,8 @@ def is_setup(error: RecordError | None) -> bool:
 
 
 def _trying(entry: OutboxEntry, own: OwnFields, *, now: datetime) -> dict[str, Any]:
+    if entry.code == Code.PORTAL_CHANGED:
+        return {own.status: Status.RETRYING, own.error_code: entry.code, own.error: entry.message}
     if not entry.attempts:
         return {own.status: Status.PENDING}
     return {

@@ -151,6 +151,10 @@ class OutboxEntry:
         self._must_be(State.PENDING, State.PUSHED)
         return replace(self, leased=False, attempts=max(0, self.attempts - 1), due_in=delay)
 
+    def waiting(self, delay: timedelta, *, code: str | None, message: str | None, evidence: str | None) -> OutboxEntry:
+        """The same state, due after `delay` if nothing ends the wait before; nobody's fault, as for `released`."""
+        return replace(self.released(delay), code=code, message=message, evidence=evidence)
+
     def _must_be(self, *states: State) -> None:
         if self.state not in states:
             raise ValueError(f"entry {self.id} is {self.state}, not {' or '.join(states)}")

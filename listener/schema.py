@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from listener.entry import ParkedReason, State
 from listener.moments import UtcDateTime
 
-VERSION = "0006"
+VERSION = "0007"
 """The alembic revision that this code needs; a test holds it against the head of `migrations/`."""
 
 metadata = MetaData(
@@ -271,6 +271,26 @@ portal_account = Table(
     Column("next_at", UtcDateTime),
     Column("last_password", Text),  # a digest: of the one before, which is good no more
     CheckConstraint("tries >= 0", name="tries_count_up"),
+)
+
+# The parts of the portal as they were seen last: which are no longer as the pack says. The portal's words only.
+drift = Table(
+    "drift",
+    metadata,
+    Column("place", Text, primary_key=True),
+    Column("pack", Text, nullable=False),  # its name and a digest of what it says
+    Column("said", _Names, nullable=False),
+    Column("since", UtcDateTime),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Column("doubted_at", UtcDateTime),
+)
+
+# The rows that can only go on when a part of the portal is in order again.
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("outbox_id", _Id, ForeignKey("outbox.id", ondelete="CASCADE"), primary_key=True),
+    Column("place", Text, primary_key=True, index=True),
 )
 
 # What the org said last of a limit of 24 hours.

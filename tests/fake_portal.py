@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from fusion.codes import Code
+from fusion.drift import ENTRANCE, Drift, Place, Walk
 from fusion.patient import Edit, Field, Hit, Identity, Patient, Row, Section, Shown, Values, folded
 from fusion.portal import AboutToSave, Refused
 from listener.errors import EntryError
@@ -11,11 +12,18 @@ from listener.errors import EntryError
 
 @dataclass(slots=True)
 class FakePortal:
-    """`ledger`: each save as (deed, portal id, section, values). `lose_reply` cuts off the answer to the next one."""
+    """`ledger`: each save as (deed, portal id, section, values). `lose_reply` cuts off the answer to the next one.
+
+    `changed`: places that are not as they should be, with what is expected there; `in_form`: those of them that still
+    look right on a chart. `walks`: the charts with which it was looked for them.
+    """
 
     charts: dict[str, Shown] = field(default_factory=dict)
     ledger: list[tuple[str, str, Section, Values]] = field(default_factory=list)
     lose_reply: bool = False
+    changed: dict[Place, str] = field(default_factory=dict)
+    in_form: set[Place] = field(default_factory=set)
+    walks: list[str | None] = field(default_factory=list)
 
     def put(self, values: Values, rows: dict[Section, tuple[Values, ...]] | None = None) -> str:
         """Staff makes a chart; its id."""
@@ -28,6 +36,7 @@ class FakePortal:
         return portal_id
 
     async def find(self, patient: Patient) -> Sequence[Hit]:
+        self._meets(Place.SEARCH)
         wanted, hits = patient.identity, []
         for chart in self.charts.values():
             phones = [phone for row in chart.rows[Section.CONTACTS] if (phone := row.values[Field.PHONE])]
@@ -37,9 +46,31 @@ class FakePortal:
         return hits
 
     async def read(self, portal_id: str, *, wary: Collection[Section] = ()) -> Shown | None:
-        return self.charts.get(portal_id)
+        chart = self.charts.get(portal_id)
+        gone = {place.section: place for place in self.changed if place.section and place not in self.in_form}
+        if chart is None or not gone:
+            return chart
+        for section in gone.keys() - set(wary):
+            self._meets(gone[section])
+        rows = {section: rows for section, rows in chart.rows.items() if section not in gone}
+        return replace(chart, rows=rows, unread=frozenset(gone))
+
+    async def walk(self, chart: str | None) -> Walk:
+        self.walks.append(chart)
+        looked = set(Place) if chart in self.charts else ENTRANCE
+        return Walk(
+            found={
+                place: [Drift(place=place, expected=self.changed[place])] if place in self.changed else []
+                for place in looked
+            }
+        )
+
+    def _meets(self, place: Place) -> None:
+        if place in self.changed:
+            raise Refused(Code.PORTAL_CHANGED, f"expected {self.changed[place]}")
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
+        self._meets(Place.NEW)
         if any(chart.identity.agrees_with(patient.identity) for chart in self.charts.values()):
             raise Refused(Code.DUPLICATE_WARNING)
         await about_to_save()
@@ -61,6 +92,7 @@ class FakePortal:
             chart = self.charts[portal_id]
             if edit.row is not None and edit.row not in (row.key for row in chart.rows[edit.section]):
                 raise EntryError(f"a row of {edit.section} is gone from the chart")
+            self._meets(Place(edit.section.value))
             await about_to_save()
             if edit.section is Section.PATIENT:
                 self.charts[portal_id] = replace(chart, values={**chart.values, **edit.values})
@@ -68,7 +100,9 @@ class FakePortal:
                 self._put_row(portal_id, edit.section, edit.row, edit.values)
             new = edit.row is None and edit.section is not Section.PATIENT
             self._saved("add" if new else "save", portal_id, edit.section, edit.values)
-        return self.charts[portal_id]
+        shown = await self.read(portal_id, wary=wary)
+        assert shown is not None
+        return shown
 
     def _put_row(self, portal_id: str, section: Section, key: str | None, values: Values) -> None:
         chart, empty = self.charts[portal_id], {f: "" for f in Field if f.section is section}

@@ -5,6 +5,7 @@ What a pack must hold is what these classes say; `pack_file` reads it and tells 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -256,6 +257,11 @@ class Pack(Data):
     def password_days(self) -> int | None:
         """How long a password is good; None if for ever, or if nothing is known of it."""
         return self.password.days if self.password else None
+
+    @property
+    def edition(self) -> str:
+        """Its name and a digest of all that it says; what merely comments on it does not count."""
+        return f"{self.name} {hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]}"
 
     def entry(self, field: patient.Field) -> Entry | None:
         """How that field is entered; None if this portal has no such field."""

@@ -11,6 +11,7 @@ from sqlalchemy import func, update
 
 from fusion.drain import DrainReport, drain
 from fusion.lease import LeaseTimes
+from fusion.patrol import Patrol
 from fusion.turn import Limits, Worker
 from listener import gates, schema
 from listener.change import RecordId
@@ -37,6 +38,7 @@ class Round:
     writeback_attempts: int = 25
     tell_after: timedelta = MINUTE
     long_visit: timedelta = MINUTE
+    patrol: Patrol | None = None
 
     def worker(self, name: str = "one", *, portal: DisturbedPortal | None = None) -> Worker:
         return Worker(
@@ -45,6 +47,7 @@ class Round:
             portal=portal or self.portal,
             mapping=MAPPING,
             name=name,
+            patrol=self.patrol,
             limits=Limits(
                 lease=LeaseTimes(length=self.length, deadline=self.deadline),
                 portal_attempts=self.portal_attempts,
