@@ -128,6 +128,19 @@ class KeptAccount:
         await self._put(profile=self._sealed.seal(body), profile_at=NOW)
         self._kept = body
 
+    async def renew_digest(self) -> bool:
+        """Have the password known by the newest key, so that an older one can go; whether that was needed.
+
+        A password that no key knows any more would be one that was never tried: its age, and a refusal, are forgotten.
+        """
+        account = await self.account()
+        if account is None or not self._keys or await self._knows(account.password, self._keys[:1]):
+            return False
+        if not await self.is_known_by(account.password):
+            return False
+        await self._put(password=await self.digest())
+        return True
+
     async def about_to_change(self, new: KeptAccount) -> None:
         """The portal is about to be told the password of *new*, the same user: committed before it is."""
         await self._put(next_password=await new.digest(), next_at=NOW)
@@ -162,10 +175,13 @@ class KeptAccount:
 
     async def is_known_by(self, digest: str | None) -> bool:
         """Whether that digest was made of our password."""
+        return await self._knows(digest, self._keys or [""])
+
+    async def _knows(self, digest: str | None, keys: Sequence[str]) -> bool:
         if digest is None:
             return False
         salt, _, expected = digest.partition("$")
-        for key in self._keys or [""]:
+        for key in keys:
             found = await asyncio.to_thread(_digest, self._password, bytes.fromhex(salt), key)
             if hmac.compare_digest(found, expected):
                 return True

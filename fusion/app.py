@@ -38,6 +38,8 @@ from listener.listen import Intake
 from listener.login import Login
 from listener.meter import Meter
 from listener.org import CLIENT, SalesforceOrg
+from listener.resealing import reseal
+from listener.sealed import Sealed
 from listener.upkeep import Purged, purge
 
 log = structlog.get_logger()
@@ -88,6 +90,7 @@ async def run(settings: Settings, roles: frozenset[Role], *, stopping: asyncio.E
             db = Database(settings.database.url)
             stack.push_async_callback(db.close)
             await db.check()
+            await _reseal(db, settings)
             parts = _Parts(
                 settings=settings,
                 mapping=load_mapping(settings.sync.mapping),
@@ -112,6 +115,12 @@ async def run(settings: Settings, roles: frozenset[Role], *, stopping: asyncio.E
     if broken:
         raise broken[0]
     log.info("stopped")
+
+
+async def _reseal(db: Database, settings: Settings) -> None:
+    """Bring what is sealed under the newest key: once a process has started with it, the old one can go."""
+    if settings.sync.keys and (renewed := await reseal(db, Sealed(settings.sync.keys))):
+        log.info("sealed anew with the newest key", new=renewed)
 
 
 async def _end(parts: _Parts) -> None:
@@ -171,10 +180,13 @@ async def _work(parts: _Parts, login: Login) -> None:
     org = SalesforceOrg(login, api_version=parts.settings.salesforce.api_version)
     parts.stack.push_async_callback(org.close)
     _meter(parts, org)
+    account = portal_account_of(parts.settings, parts.db)
+    if await account.renew_digest():
+        log.info("portal password known by the newest key")
     browser = WebPortal.from_settings(
         portal_settings,
         sync,
-        memory=portal_account_of(parts.settings, parts.db),
+        memory=account,
         executable=chromium.find(sync.browser),
     )
     portal = await parts.stack.enter_async_context(browser)

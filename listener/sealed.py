@@ -22,13 +22,26 @@ class Sealed:
         if not keys:
             raise SetupError("FUSION_SYNC_KEY is not set, and what is kept is sealed with it", hint=MAKE_ONE)
         try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys])
+            each = [Fernet(key) for key in keys]
         except ValueError:
             raise SetupError("FUSION_SYNC_KEY holds something that is not a key", hint=MAKE_ONE) from None
+        self._newest, self._fernet = each[0], MultiFernet(each)
 
     def seal(self, secret: bytes) -> bytes:
         """What may be written to a disk."""
         return self._fernet.encrypt(secret)
+
+    def is_newest(self, sealed: bytes) -> bool:
+        """Whether the first key opens it, so that the others are not needed for it."""
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
+
+    def renewed(self, sealed: bytes) -> bytes:
+        """The same secret under the first key; raises as `open` does."""
+        return self.seal(self.open(sealed))
 
     def open(self, sealed: bytes) -> bytes:
         """The secret again; `SetupError` if none of the keys opens it."""

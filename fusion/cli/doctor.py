@@ -21,11 +21,12 @@ from fusion.mapping import RecordMapping, load_mapping
 from fusion.pages.pack_file import load_pack
 from fusion.settings import Settings, load
 from fusion.writeback import Status
-from listener import links, portal_account
+from listener import links, portal_account, resealing
 from listener.checkup import Finding, Verdict, examine
 from listener.database import Database
 from listener.org_checkup import Needs, examine_org
 from listener.org_setup import OrgSetup
+from listener.sealed import Sealed
 
 _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "bold red"}
 
@@ -68,6 +69,7 @@ async def _examine(settings: Settings, *, database: bool, org: bool, portal: boo
         found = await examine(db, expected=settings.sync.expected) if database else []
         if database and all(one.verdict is not Verdict.WRONG for one in found):
             found.append(await _password(db, load_pack(settings.sync.pack).password_days))
+            found.append(await _keys(db, settings.sync.keys))
         found += await _org(settings, db) if org else []
         return found + (await _portal(settings, db, chart) if portal else [])
     finally:
@@ -133,6 +135,21 @@ async def _password(db: Database, days: int | None) -> Finding:
     if not alarms:
         return Finding(check=check, verdict=Verdict.OK, said="None that we know of expires within two weeks.")
     return Finding(check=check, verdict=Verdict.WARNING, said=alarms[0].said, move=alarms[0].move)
+
+
+async def _keys(db: Database, keys: Sequence[str]) -> Finding:
+    async with db.reading() as tx:
+        found = await resealing.count(tx, Sealed(keys) if keys else None)
+    check = "sealed secrets"
+    if found.lost:
+        said = f"{found.lost} of what is kept is sealed with a key that FUSION_SYNC_KEY does not hold."
+        move = "put the key of then behind the new one, with a comma; if it is lost, log in again"
+        return Finding(check=check, verdict=Verdict.WARNING, said=said, move=move)
+    if found.older:
+        said, move = f"{found.older} of what is kept still needs an older key.", "start the worker before that key goes"
+        return Finding(check=check, verdict=Verdict.WARNING, said=said, move=move)
+    said = "All that is kept is sealed with the newest key." if found.newest else "Nothing that is kept is sealed."
+    return Finding(check=check, verdict=Verdict.OK, said=said)
 
 
 def _table(findings: Sequence[Finding]) -> Table:

@@ -171,6 +171,22 @@ async def test_a_profile_outlives_the_process_and_a_change_of_keys(db: Database)
     assert await account_in(db, keys=(NEWER,)).profile() is None
 
 
+async def test_with_a_new_key_the_password_stays_the_one_that_was_tried(db: Database) -> None:
+    """Without it, an old key that goes would take the refusal with it, and the password would be typed again."""
+    account = account_in(db)
+    await account.recall()
+    await account.shut(Shut(Standing.REFUSED))
+    assert not await account.renew_digest()
+    both = account_in(db, keys=(NEWER, KEY))
+    assert await both.renew_digest()
+    assert not await both.renew_digest()
+    assert await recalled(db, keys=(NEWER,)) is Standing.REFUSED
+    before = (await columns(db))["password"]
+    assert not await account_in(db, password="Another-horse-2", keys=(NEWER, KEY)).renew_digest()
+    assert not await account_in(db, keys=()).renew_digest()
+    assert (await columns(db))["password"] == before
+
+
 async def test_without_a_key_no_profile_is_kept_and_a_refusal_still_is(db: Database) -> None:
     account = account_in(db, keys=())
     await account.recall()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -32,6 +33,7 @@ from listener.gates import Lane
 from listener.schema import portal_account
 from tests.outbox_rows import rows
 
+ROOT = Path(__file__).parents[2]
 KEY = Fernet.generate_key().decode()
 PASSWORD, CODE, COOKIE = "Canary-horse-1", "424242", "canary-cookie"
 NAME = "portal login robot@example.com at http://localhost:1"
@@ -221,6 +223,38 @@ async def test_a_password_that_ends_soon_is_told_wherever_a_person_looks(
     move = "set PORTAL_NEW_PASSWORD, stop the worker, and run `fusion-sync portal rotate`"
     assert all(said_of_it in one for one in (outbox.output, finding["said"], alarms[0]["said"]))
     assert all(move in one for one in (told, outbox.output, finding["move"], alarms[0]["move"]))
+
+
+async def test_a_new_key_is_everywhere_once_a_process_has_started_with_it(
+    run: Run, account: KeptAccount, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = Fernet.generate_key().decode()
+
+    async def sealed_secrets(keys: str) -> tuple[str, str]:
+        monkeypatch.setenv("FUSION_SYNC_KEY", keys)
+        told = json.loads((await asyncio.to_thread(CliRunner().invoke, alone("doctor"), ["--json"])).output)
+        [one] = [one for one in told["checks"] if one["check"] == "sealed secrets"]
+        return one["verdict"], one["said"]
+
+    assert await sealed_secrets(KEY) == ("ok", "Nothing that is kept is sealed.")
+    await account.keep(Profile(storage={"cookies": [COOKIE]}, session={}))
+    assert await sealed_secrets(f"{newer},{KEY}") == ("warning", "1 of what is kept still needs an older key.")
+    lost = "1 of what is kept is sealed with a key that FUSION_SYNC_KEY does not hold."
+    assert await sealed_secrets(newer) == ("warning", lost)
+    assert await sealed_secrets("") == ("warning", lost)
+    monkeypatch.setenv("FUSION_SYNC_KEY", f"{newer},{KEY}")
+    monkeypatch.setenv("FUSION_SYNC_OPS_PORT", "0")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "fusion.cli", "serve", stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(40):
+        while b"serving" not in await process.stderr.readline():
+            assert process.returncode is None
+    process.terminate()
+    assert await process.wait() == 0
+    assert await sealed_secrets(newer) == ("ok", "All that is kept is sealed with the newest key.")
 
 
 async def test_the_outbox_sends_whom_the_shut_door_concerns_to_the_status(run: Run, db: Database) -> None:
