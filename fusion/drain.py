@@ -62,6 +62,10 @@ async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
         await worker.timetable.keep(worker.db, worker.clock())
         async with worker.db.reading() as tx:
             there_is = await tellings.gathered(tx, after=worker.limits.tell_after)
+        if there_is.stale:
+            async with worker.db.writing() as tx:
+                await tellings.recall(tx)
+            continue
         turn = await claim_to_tell(worker) if there_is.is_time else None
         if turn is None and worker.pace is not None and (seconds := worker.pace.due_in()):
             # What is to be told meanwhile is looked for as often as when nothing is due.

@@ -31,10 +31,10 @@ from listener import attempts
 from listener.atonce import AtOnce
 from listener.database import Tx
 from listener.due import GIVES, abandoned, answered, is_in, taken, waiting
-from listener.entry import OutboxEntry, State
+from listener.entry import OutboxEntry, ParkedReason, State
 from listener.gates import LANES, all_open
 from listener.outbox import entry_from
-from listener.schema import attempt, outbox
+from listener.schema import attempt, change, outbox
 
 MOST = 200
 """Records in one call ("Update Records Using sObject Collections")."""
@@ -46,13 +46,15 @@ _JOB = outbox.alias("job")
 class Gathered:
     """What waits to be told and may go. `waiting` counts up to `MOST`; `urgent`: a person or a dead worker left one.
 
-    `oldest`: whether one has waited as long as was asked; `visits`: whether a visit is due that may go.
+    `oldest`: whether one has waited as long as was asked; `visits`: whether a visit is due that may go; `stale`:
+    whether there is something to `recall`.
     """
 
     waiting: int
     urgent: bool
     oldest: bool
     visits: bool
+    stale: bool = False
 
     @property
     def is_time(self) -> bool:
@@ -71,7 +73,18 @@ class Standing:
 async def gathered(tx: Tx, *, after: timedelta) -> Gathered:
     """How things stand with what waits to be told; `after`: how long one may wait for others."""
     row = (await tx.execute(_GATHERED, {"after": -after.total_seconds()})).one()
-    return Gathered(waiting=row.waiting, urgent=bool(row.urgent), oldest=bool(row.oldest), visits=bool(row.visits))
+    asked = {name: bool(getattr(row, name)) for name in ("urgent", "oldest", "visits", "stale")}
+    return Gathered(waiting=row.waiting, **asked)
+
+
+async def recall(tx: Tx) -> int:
+    """How many answers are to be told again: PARKED -> PUSHED, with all that they say.
+
+    A record that waits for a person was saved since: in the org that made it look as if it were on its way, with the
+    reason gone. It blocks its record all the while, so there is no visit. What is told again was read after the save,
+    so each save brings this about once, and our own writes are no saves of anybody's.
+    """
+    return (await tx.execute(_RECALL)).rowcount
 
 
 async def claim(tx: Tx, *, worker: str, lease: timedelta) -> list[OutboxEntry]:
@@ -118,6 +131,18 @@ async def not_claimed_since(tx: Tx, entries: Sequence[OutboxEntry]) -> frozenset
 
 _TO_TELL = waiting(State.PUSHED, _JOB).where(all_open(LANES[State.PUSHED]))
 _LEFT = abandoned(State.PUSHED, _JOB, through_gates=True)
+# Those of which Salesforce was told what a person must do. Of the others a save brings a visit, or nothing was told.
+_ASKED: list[Any] = [
+    literal_column(repr(str(one))) for one in (ParkedReason.AMBIGUOUS, ParkedReason.IDENTITY, ParkedReason.IN_DOUBT)
+]
+_SAVED_SINCE = select(_JOB.c.id).where(
+    answered(_JOB),  # for its index
+    is_in(State.PARKED, _JOB),
+    _JOB.c.parked_reason.in_(_ASKED),
+    _JOB.c.outcome.is_not(None),
+    exists().where(change.c.record_id == _JOB.c.record_id, change.c.received_at > _JOB.c.claimed_at),
+    all_open(LANES[State.PUSHED]),
+)
 
 
 def _there_is(rows: Select[Any]) -> Any:
@@ -133,6 +158,12 @@ _GATHERED = select(
     ).label("urgent"),
     _there_is(_TO_TELL.where(_JOB.c.due_at <= func.db_after(bindparam("after")))).label("oldest"),
     _there_is(waiting(State.PENDING, _JOB).where(all_open(LANES[State.PENDING]))).label("visits"),
+    _there_is(_SAVED_SINCE).label("stale"),
+)
+_RECALL = (
+    update(outbox)
+    .where(outbox.c.id.in_(_SAVED_SINCE), is_in(State.PARKED))
+    .values(state=literal_column(repr(str(State.PUSHED))), attempts=0, due_at=_NOW)
 )
 
 

@@ -179,12 +179,15 @@ LICENSE_ASSIGNMENT = _membership(
 )
 GROUP_MEMBER = _membership("GroupMember", "Group Member", "011", "UserOrGroupId", "GroupId", "Group")
 
+# Of one that was merged away, the one that was kept.
+_MASTER = Field(name="MasterRecordId", label="Master Record ID", type=T.REFERENCE, length=18, system=True)
+
 ACCOUNT = Sobject(
     name="Account",
     label="Account",
     plural="Accounts",
     key_prefix="001",
-    fields=by_name((*system_fields(), Field(name="Name", label="Account Name", length=255, required=True))),
+    fields=by_name((*system_fields(), _MASTER, Field(name="Name", label="Account Name", length=255, required=True))),
 )
 
 CONTACT = Sobject(
@@ -195,6 +198,7 @@ CONTACT = Sobject(
     fields=by_name(
         (
             *system_fields(),
+            _MASTER,
             Field(name="FirstName", label="First Name", length=40, compound=("Name", "FirstName")),
             Field(name="LastName", label="Last Name", length=80, required=True, compound=("Name", "LastName")),
             Field(name="Name", label="Full Name", length=121, formula=_full_name),

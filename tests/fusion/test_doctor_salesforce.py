@@ -21,20 +21,23 @@ from fusion.cli import app
 from listener.org_checkup import LISTENS, LOOKS, WORKS
 from listener.standin import StandInOrg
 from listener.standin.faults import Fault
+from listener.standin.metadata.archive import pack
 from listener.standin.package import shipped
 from listener.standin.server import utc_now
 from tests.org_rig import settings_for, stand_in
 
 Open = Callable[..., Awaitable[StandInOrg]]
 MEMBER = "platformEventChannelMembers/FusionSync_chn_Patient_ChangeEvent.platformEventChannelMember"
+CONTACTS = Path(__file__).parents[2] / "sfdx" / "contact-app"
 OBJECT = "objects/Patient__c.object"
 FILTER = "<filterExpression>(Ready_for_Fusion__c = true)</filterExpression>"
 
 
-def package(*changes: tuple[str, str, str], without: str = "") -> bytes:
-    """The package with texts of its files changed (file, text, text in its place), or `without` a channel's member."""
+def package(*changes: tuple[str, str, str], without: str = "", whole: bytes | None = None) -> bytes:
+    """The package, or the one in `whole`, with texts of its files changed (file, text, text in its place), or `without`
+    a channel's member."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(shipped())) as was, zipfile.ZipFile(out, "w") as now:
+    with zipfile.ZipFile(io.BytesIO(whole or shipped())) as was, zipfile.ZipFile(out, "w") as now:
         for name in was.namelist():
             text = was.read(name).decode()
             for file, old, new in changes:
@@ -170,6 +173,24 @@ async def test_a_user_who_may_not_look_at_the_set_up_is_told_so_and_nothing_fail
     ]
     assert all("may not see" in one["said"] for one in found)
     assert all(f"assign {LOOKS} to this user; or an administrator" in one["move"] for one in found)
+
+
+async def test_of_contacts_which_are_not_private_a_missing_view_all_is_found_too(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sharing lets everybody see them, and still no change event would come."""
+    contacts = pack(CONTACTS, "force-app")
+    org = await opened(package=lambda: contacts)
+    monkeypatch.setenv("FUSION_SYNC_MAPPING", str(CONTACTS / "mapping.toml"))
+    assert await bad() == []
+    narrow = [
+        (f"permissionsets/{name}.permissionset", "<viewAllRecords>true<", "<viewAllRecords>false<")
+        for name in (WORKS, LISTENS)
+    ]
+    assert org.control.deploy(package(*narrow, whole=contacts))["success"]
+    check, verdict, said, _ = await the_bad_one()
+    assert (check, verdict) == ("view all", "wrong")
+    assert "Without View All Records on Contact" in said
 
 
 # What was deployed

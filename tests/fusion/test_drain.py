@@ -353,7 +353,7 @@ async def test_out_of_attempts_in_doubt_blocks_the_record(work: Round) -> None:
     assert work.org.records[record_id][OWN.error_code] == "in_doubt"
 
     await work.changes(record_id)
-    assert await work.go() == DrainReport()
+    await work.go()
     assert work.portal.creates == 1
 
 
@@ -463,7 +463,9 @@ async def test_a_page_that_cannot_be_read_after_the_click_blocks_the_record(work
     )
     del work.portal.at["click"]
     await work.changes(record_id)
-    assert await work.go() == DrainReport()
+    calls = len(work.portal.calls)
+    await work.go()
+    assert len(work.portal.calls) == calls
 
 
 async def test_a_person_who_said_new_is_heard_even_if_the_first_try_fails(work: Round) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from fusion.drain import DrainReport
 from fusion.pace import Pace
-from listener import schema
+from listener import gates, interventions, schema
 from listener.change import RecordId
 from listener.database import Database
 from listener.entry import Outcome, State
@@ -247,3 +247,77 @@ async def test_what_changes_while_an_answer_gathers_is_not_shown_as_synced(work:
     await work.go()
     record = work.org.records[first]
     assert (record[OWN.status], record[OWN.portal_id]) == ("Pending", "10000001")
+
+
+# ---- records that wait for a person, and are saved meanwhile
+
+
+async def blocked(work: Round) -> RecordId:
+    """A record of which nobody knows whether its chart was made."""
+    work.portal_attempts = 1
+    record_id = await work.intake()
+    work.portal.inner.lose_reply = True
+    await work.go()
+    return record_id
+
+
+async def saved_by_a_person(work: Round, record_id: RecordId, **changes: Any) -> None:
+    """As the org's flow leaves it: on its way, for all that it knows."""
+    flow = {OWN.status: "Pending", OWN.error_code: None, OWN.error: None, OWN.attempts: 0}
+    await work.changes(record_id, **changes, **flow)
+
+
+async def test_a_save_of_a_blocked_record_is_told_its_reason_again_once_and_without_a_visit(work: Round) -> None:
+    record_id = await blocked(work)
+    record, row = work.org.records[record_id], await work.entry()
+    told = {name: record[name] for name in (OWN.status, OWN.error_code, OWN.error, OWN.attempts)}
+    calls, writes = len(work.portal.calls), len(work.org.writes)
+    for city, resync in (("Durham", False), ("Cary", True)):
+        await saved_by_a_person(work, record_id, Guardian_City__c=city, **{OWN.resync_requested: resync})
+        assert await work.go() == DrainReport(parked=1)
+        assert {name: record[name] for name in told} == told
+        assert not record[OWN.resync_requested]
+        writes += 1
+        assert await work.go() == DrainReport()
+        assert (len(work.portal.calls), len(work.org.writes)) == (calls, writes)
+    assert told[OWN.status] == "Needs Attention"
+    assert await rows.states(work.db) == [State.PARKED, State.PENDING]
+    again = await work.entry()
+    assert of(again, "parked_reason", "code", "message") == of(row, "parked_reason", "code", "message")
+
+
+async def test_a_save_during_the_visit_that_blocks_the_record_is_not_missed(work: Round) -> None:
+    record_id = await work.intake()
+    work.portal_attempts = 1
+    work.portal.inner.lose_reply = True
+
+    async def saved_just_after_it_was_read() -> None:
+        await saved_by_a_person(work, record_id, Guardian_City__c="Durham")
+
+    work.portal.at["find"] = saved_just_after_it_was_read
+    await work.go()
+    assert work.org.records[record_id][OWN.error_code] == "in_doubt"
+    assert await work.go() == DrainReport()
+    assert await rows.states(work.db) == [State.PARKED, State.PENDING]
+
+
+async def test_nothing_is_told_again_while_salesforce_is_away_so_that_a_person_can_resolve_it(work: Round) -> None:
+    record_id = await blocked(work)
+    await saved_by_a_person(work, record_id)
+    async with work.db.writing() as tx:
+        await gates.pause(tx, Lane.SALESFORCE, actor="dana", reason="She called.")
+    assert await work.go() == DrainReport()
+    assert await rows.states(work.db) == [State.PARKED, State.PENDING]
+    async with work.db.writing() as tx:
+        await gates.resume(tx, Lane.SALESFORCE, actor="dana")
+    assert await work.go() == DrainReport(parked=1)
+
+
+async def test_what_was_held_by_a_person_was_never_told_and_is_not_now(work: Round) -> None:
+    record_id = await work.intake()
+    entry_id = (await work.entry())["id"]
+    async with work.db.writing() as tx:
+        await interventions.hold(tx, entry_id, actor="dana", reason="She called.")
+    await saved_by_a_person(work, record_id)
+    assert await work.go() == DrainReport()
+    assert work.org.writes == []

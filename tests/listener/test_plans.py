@@ -186,10 +186,17 @@ async def _let_many_go(db: Database) -> None:
         await tx.rollback()
 
 
+async def _recall(db: Database) -> None:
+    async with db.writing() as tx:
+        await tellings.recall(tx)
+        await tx.rollback()
+
+
 Act = Callable[[Database], Coroutine[Any, Any, None]]
 ACTS: dict[str, tuple[Act, set[str]]] = {
     "claim": (_claim, {"ix_outbox_lease", "ix_outbox_pending", "ux_outbox_leased", "ix_outbox_answered"}),
     "see what has gathered": (_gathered, {"ix_outbox_lease", "ix_outbox_pushed", "ix_outbox_pending"}),
+    "recall": (_recall, {"ix_outbox_answered"}),
     "claim many write-backs": (_claim_many, {"ix_outbox_lease", "ix_outbox_pushed", "ux_outbox_leased"}),
     "let many go": (_let_many_go, set()),
     "claim a visit by a probe": (

@@ -141,6 +141,37 @@ async def test_a_click_for_a_resync_is_one_visit_with_a_full_compare(migrated_ur
         assert kept in on.portal.control.patients()
 
 
+async def test_a_blocked_record_that_is_edited_says_again_that_a_person_must_act(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    """The org's own flow makes it Pending; nothing else would ever say that it waits for a person."""
+    async with stage(migrated_url, tmp_path) as on:
+        record_id = on.org.control.create(children(1)[0])
+        process = on.start()
+        await on.rest()
+        on.org.control.update(record_id, {ID: "30999999"}, automation=False)  # another chart, typed by a person
+        await on.rest()
+
+        def said() -> tuple[Any, ...]:
+            record = on.org.control.record(record_id)
+            return record[STATUS], record["Fusion_Sync_Error_Code__c"], bool(record["Fusion_Sync_Error__c"])
+
+        assert said() == ("Needs Attention", "different_portal_id", True)
+        visits, writes = deeds(on), len(our_writes(on))
+        for city in ("Edittown", "Nexttown"):
+            on.org.control.update(record_id, {CITY: city})
+            assert said() == ("Pending", None, False)  # the flow
+            async with asyncio.timeout(30):
+                while said() != ("Needs Attention", "different_portal_id", True):
+                    await asyncio.sleep(0.05)
+        await asyncio.sleep(2)  # several looks of the worker
+        await on.rest()
+        assert await on.end(process) == 0
+        assert (deeds(on), len(our_writes(on))) == (visits, writes + 2)
+        assert on.org.control.record(record_id)[ID] == "30999999"
+        assert states(on) == {"DONE": 1, "PARKED": 1, "PENDING": 1}
+
+
 MOVES = xml(
     "Flow",
     f"""<apiVersion>66.0</apiVersion>

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,8 +10,10 @@ import pytest
 from org_caller import Caller, made_up
 
 from listener.standin import StandInOrg
+from listener.standin.metadata.archive import pack
 
 CHANNEL = "/data/FusionSync__chn"
+CONTACTS = Path(__file__).parents[3] / "sfdx" / "contact-app"
 
 
 class Stream:
@@ -276,6 +279,20 @@ async def test_a_user_without_view_all_hears_nothing(front_desk: Caller) -> None
     front_desk.org.control.create(ready())
     await stream.poll()
     assert stream.taken() == []
+
+
+async def test_contacts_that_everybody_sees_are_not_heard_of_without_view_all(
+    front_desk: Caller, admin: Caller
+) -> None:
+    org = front_desk.org
+    assert org.control.deploy(pack(CONTACTS, "force-app"))["success"]
+    org.control.assign("intake", "Fusion_Sync_Admin")  # of Contacts it gives the rights that most have, and no View All
+    streams = [await Stream(who).open(channel="/data/ContactChangeEvent") for who in (front_desk, admin)]
+    made = {"FirstName": "Ada", "LastName": "Sample", "Birthdate": "2019-05-01", "Ready_for_Fusion__c": True}
+    record_id = org.control.create(made, object_name="Contact", by="admin")
+    assert [one["Id"] for one in await front_desk.query("SELECT Id FROM Contact")] == [record_id]
+    await asyncio.gather(*(stream.poll() for stream in streams))
+    assert [len(stream.taken()) for stream in streams] == [0, 1]
 
 
 async def test_a_stalled_stream_polls_and_hears_nothing_until_the_stall_ends(stream: Stream) -> None:
