@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from playwright.async_api import Error as PlaywrightError
 from portal_people import AVA, PASSWORD, USERNAME, Clinic, a_patient, web_portal
 from pydantic import SecretStr
 
@@ -18,6 +19,7 @@ from fusion.doorbell import give_code
 from fusion.standin.server import StandInPortal
 from fusion.warm import Wear
 from listener.database import Database
+from listener.errors import EntryError
 from listener.sealed import Sealed
 
 pytestmark = [pytest.mark.browser]
@@ -137,3 +139,52 @@ async def test_a_browser_that_is_too_heavy_is_started_anew(standin: StandInPorta
             assert await portal.read(chart) is not None
         assert portal.warm.launches == 2
     assert standin.ledger.counts()["login"] == 1
+
+
+async def test_a_page_that_crashed_costs_its_visit_and_nothing_else(standin: StandInPortal, tmp_path: Path) -> None:
+    chart = Clinic(standin).put(AVA)
+    async with web_portal(standin, tmp_path) as portal:
+        assert await portal.read(chart) is not None
+        page = (await portal.warm.tab()).page
+        devtools = await page.context.new_cdp_session(page)
+        async with asyncio.timeout(10), page.expect_event("crash"):
+            crashing = asyncio.ensure_future(devtools.send("Page.crash"))  # nobody is left to answer it
+        with pytest.raises(EntryError):
+            await portal.read(chart)
+        assert await portal.read(chart) is not None
+        assert (portal.warm.launches, portal.warm.contexts) == (1, 1)
+    with pytest.raises(PlaywrightError):
+        await crashing
+    assert standin.ledger.counts()["login"] == 1
+
+
+async def test_a_context_in_which_nothing_works_is_renewed_and_the_portal_knows_it_again(
+    standin: StandInPortal, tmp_path: Path
+) -> None:
+    chart = Clinic(standin).put(AVA)
+    standin.control.door(window_bound=True)
+    async with web_portal(standin, tmp_path) as portal:
+        assert await portal.read(chart) is not None
+        await (await portal.warm.tab()).page.context.close()
+        seen = []
+        for _ in range(3):
+            try:
+                seen.append(await portal.read(chart) is not None)
+            except EntryError:
+                seen.append(False)
+        assert seen == [False, False, True]
+        assert (portal.warm.launches, portal.warm.contexts) == (1, 2)
+    assert standin.ledger.counts()["login"] == 1
+
+
+async def test_what_no_visit_needs_is_not_loaded_on_any_page(standin: StandInPortal, tmp_path: Path) -> None:
+    chart = Clinic(standin).put(AVA)
+    asks = "address => fetch(address, { mode: 'no-cors' }).then(() => 'loaded', () => 'not loaded')"
+    unneeded = ("/logo.png", "/font.woff2", "/favicon.ico")
+    async with web_portal(standin, tmp_path, wear=Wear(visits=1)) as portal:
+        for _ in range(2):  # the second in another context
+            assert await portal.read(chart) is not None
+            page = (await portal.warm.tab()).page
+            await page.goto(standin.url)
+            assert [await page.evaluate(asks, address) for address in unneeded] == ["not loaded"] * 3
+            assert await page.evaluate(asks, "/missing.js") == "loaded"
