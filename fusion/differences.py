@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fusion.names import Likeness, first_name_likeness, plain
 from fusion.patient import Edit, Field, Patient, Row, Section, Shown, Values, folded, marker
@@ -35,7 +35,7 @@ def differences(shown: Shown, wanted: Patient, policy: Mapping[Field, Policy]) -
     () when it already does. Fields that *wanted* does not hold are left alone, and so are sections that were not read.
     An edit may change the identity: whether this is the right chart is asked elsewhere, before anything is typed.
     """
-    return tuple(_edits(shown, wanted, policy))
+    return tuple(replace(edit, seen=shown.rows_of(edit.section)) for edit in _edits(shown, wanted, policy))
 
 
 def same(field: Field, one: str, other: str) -> bool:

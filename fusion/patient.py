@@ -133,6 +133,10 @@ class Shown:
         """Whose chart this page says it is."""
         return identity_in(self.values)
 
+    def rows_of(self, section: Section) -> tuple[Row, ...]:
+        """What that section shows; section Patient as an only row."""
+        return (Row(key="", values=self.values),) if section is Section.PATIENT else self.rows.get(section, ())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
@@ -145,11 +149,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """What to type into one form, then Save: the fields that differ. `row` None in a section with rows: a new row."""
+    """What to type into one form, then Save: the fields that differ. `row` None in a section with rows: a new row.
+
+    `seen`: what the section showed when this was worked out, as rows (section Patient as the only one); None: unknown.
+    """
 
     section: Section
     row: str | None
     values: Values = field(repr=False)
+    seen: tuple[Row, ...] | None = field(default=None, repr=False, compare=False)
 
 
 def identity_in(values: Values) -> Identity:

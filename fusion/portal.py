@@ -10,7 +10,7 @@ from typing import Protocol
 
 from fusion.codes import Code
 from fusion.patient import Edit, Hit, Identity, Patient, Section, Shown
-from listener.errors import SyncError
+from listener.errors import EntryError, SyncError
 
 AboutToSave = Callable[[], Awaitable[None]]
 """Called right before *every* click that saves. It commits our intent and checks that the lease still holds; when it
@@ -28,6 +28,19 @@ class Refused(SyncError):
         self.code = code
         self.detail = detail
         self.evidence = evidence
+
+
+class Overtaken(EntryError):
+    """Somebody else changed the chart between our reading and our save, so what was to be typed may be wrong by now.
+
+    Nothing was written on what is known to be old; `saved`: something else of the visit was. Whoever gets this reads
+    the chart anew. `labels`: fields that the form shows otherwise than the chart did.
+    """
+
+    def __init__(self, what: str, *, saved: bool = False, labels: tuple[str, ...] = ()) -> None:
+        super().__init__(what, hint="the chart is read again")
+        self.saved = saved
+        self.labels = labels
 
 
 class Portal(Protocol):
@@ -68,6 +81,7 @@ class Portal(Protocol):
 
         Before the first keystroke the page must show `portal_id` and agree with `expect`, else `IDENTITY_MISMATCH`.
         Only the fields in the edits are typed; each is read back before Save, and each Save is awaited by its own
-        evidence. After any error some edits may have been saved.
+        evidence. After any error some edits may have been saved. `Overtaken` where the chart, or a form, no longer
+        shows what the edits are based on (`Edit.seen`), or if somebody else is seen to have saved in between.
         """
         ...

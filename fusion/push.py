@@ -7,8 +7,10 @@ all take this one road. A refusal is a result like any other; an outage or an er
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+import structlog
 
 from fusion import identity
 from fusion.codes import Code
@@ -16,12 +18,17 @@ from fusion.differences import differences
 from fusion.drift import VITAL, Place, waits
 from fusion.patient import Edit, Identity, Patient, Section, Shown
 from fusion.patrol import Patrol
-from fusion.portal import AboutToSave, Refused
+from fusion.portal import AboutToSave, Overtaken, Refused
 from fusion.visit import Chart, Doubt, KnownLinks, Sight, chart_of, on_lane, open_chart, read_patient
 from listener.entry import CONFIRMED_NEW, OutboxEntry, Outcome, ParkedReason, SyncResult
 from listener.errors import EntryError
 from listener.gates import Lane
 from listener.links import Link
+
+log = structlog.get_logger()
+
+_READINGS = 3
+"""Times that a chart is read anew in one visit since somebody else is at it."""
 
 
 class Links(KnownLinks, Protocol):
@@ -59,7 +66,7 @@ async def push(entry: OutboxEntry, desk: Desk) -> SyncResult:
         is_new = entry.code == CONFIRMED_NEW and patient.portal_id is None and not doubt.open
         found = None if is_new else await chart_of(patient, doubt, desk)
         chart = await (_created(patient, doubt, desk) if found is None else _taken(patient, found, doubt, desk))
-        return await _bring_up_to_date(patient, chart, desk)
+        return await _despite_others(patient, chart, desk)
     except Refused as refused:
         if desk.patrol is not None:
             link = await desk.links.of_record(entry.record_id)
@@ -111,6 +118,42 @@ async def _created(patient: Patient, doubt: Doubt, desk: Desk) -> Chart:
     if not shown.identity.agrees_with(patient.identity):
         raise Refused(Code.IDENTITY_MISMATCH)
     return Chart(shown=shown, how="created", outcome=Outcome.CREATED)
+
+
+async def _despite_others(patient: Patient, chart: Chart, desk: Desk) -> SyncResult:
+    """Bring the chart up to date, from a fresh reading as often as somebody else was faster, but not for ever.
+
+    Raises `Overtaken` then, and `Refused` (`PORTAL_CHANGED`) where a form shows again and again what no chart does.
+    """
+    saved, labels = False, tuple[str, ...]()
+    for _ in range(_READINGS):
+        try:
+            result = await _bring_up_to_date(patient, chart, desk)
+        except Overtaken as overtaken:
+            log.warning("chart changed by others", portal_id=chart.shown.portal_id, why=str(overtaken))
+            if overtaken.labels and overtaken.labels == labels:
+                raise Refused(
+                    Code.PORTAL_CHANGED, f"the form shows another {', '.join(labels)} than the chart"
+                ) from None
+            saved, labels, last = saved or overtaken.saved, overtaken.labels, overtaken
+            chart = await _read_again(patient, chart, desk)
+        else:
+            if saved and result.outcome is Outcome.UNCHANGED:
+                return replace(result, outcome=Outcome.UPDATED)
+            return result
+    raise last
+
+
+async def _read_again(patient: Patient, chart: Chart, desk: Desk) -> Chart:
+    shown = await open_chart(chart.shown.portal_id, desk)
+    if shown is None:
+        raise Refused(Code.CHART_NOT_FOUND)
+    if not shown.identity.agrees_with(chart.shown.identity):
+        # Our own correction may have been saved before we were overtaken.
+        if not shown.identity.agrees_with(patient.identity):
+            raise Refused(Code.IDENTITY_MISMATCH)
+        await _keep(patient, shown.portal_id, shown.identity, chart.how, desk)
+    return replace(chart, shown=shown)
 
 
 async def _bring_up_to_date(patient: Patient, chart: Chart, desk: Desk) -> SyncResult:

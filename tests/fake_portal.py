@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from fusion.codes import Code
 from fusion.drift import ENTRANCE, Drift, Place, Walk
 from fusion.patient import Edit, Field, Hit, Identity, Patient, Row, Section, Shown, Values, folded
-from fusion.portal import AboutToSave, Refused
+from fusion.portal import AboutToSave, Overtaken, Refused
 from listener.errors import EntryError
 
 
@@ -88,6 +88,8 @@ class FakePortal:
     ) -> Shown:
         if portal_id not in self.charts or not self.charts[portal_id].identity.agrees_with(expect):
             raise Refused(Code.IDENTITY_MISMATCH if portal_id in self.charts else Code.CHART_NOT_FOUND)
+        if any(edit.seen is not None and edit.seen != self.charts[portal_id].rows_of(edit.section) for edit in edits):
+            raise Overtaken("the chart is no longer as it was read")
         for edit in edits:
             chart = self.charts[portal_id]
             if edit.row is not None and edit.row not in (row.key for row in chart.rows[edit.section]):

@@ -13,7 +13,7 @@ from fusion.pages.locate import row_css
 from fusion.pages.pack import Form as FormSpec
 from fusion.pages.tab import Tab
 from fusion.patient import Edit, Identity, Patient, Section, Shown
-from fusion.portal import AboutToSave, Refused
+from fusion.portal import AboutToSave, Overtaken, Refused
 from listener.errors import EntryError
 
 _ROWS = frozenset(Section) - {Section.PATIENT}
@@ -28,10 +28,11 @@ async def create(tab: Tab, patient: Patient, about_to_save: AboutToSave) -> str:
     await tab.clear()
     await form.fill(tab, box, spec, values)
     try:
-        done = await form.save(
+        await form.save(
             tab,
             box,
             spec,
+            values,
             saved=_evidence(tab, spec, None),
             duplicate=tab.visible(new.duplicate),
             about_to_save=about_to_save,
@@ -40,8 +41,6 @@ async def create(tab: Tab, patient: Patient, about_to_save: AboutToSave) -> str:
         if refused.code is Code.DUPLICATE_WARNING:
             await tab.click(new.cancel, tab.visible(new.duplicate))
         raise
-    if not done:
-        raise Refused(Code.NOT_SAVED, "the form of a new patient cannot be saved")
     # Whatever else lies over the page now: there is a chart, and its id must come out.
     shown = (await read_chart(tab, wary=_ROWS)).shown
     if not shown.identity.agrees_with(patient.identity):
@@ -64,6 +63,8 @@ async def update(
         raise Refused(Code.CHART_NOT_FOUND)
     if not page.shown.identity.agrees_with(expect):
         raise Refused(Code.IDENTITY_MISMATCH)
+    if any(edit.seen is not None and edit.seen != page.shown.rows_of(edit.section) for edit in edits):
+        raise Overtaken("the chart is no longer as it was read")
     revisions = dict(page.revisions)
     for edit in edits:
         if edit.values:
@@ -78,18 +79,26 @@ async def update(
 
 async def _save(tab: Tab, page: ChartPage, edit: Edit, before: str, about_to_save: AboutToSave) -> str:
     """Make one edit in its form; the revision that the portal gave it, or *before* if there was nothing to save."""
-    spec = tab.pack.sections[edit.section]
+    spec, chart = tab.pack.sections[edit.section], tab.pack.chart
     box = await _opened(tab, page, edit, spec)
-    typed = await form.fill(tab, box, spec, edit.values)
+    row = next((row for row in page.shown.rows_of(edit.section) if row.key == (edit.row or "")), None)
+    if row is not None:
+        await form.is_as_read(tab, box, spec, row.values, edit.values)
+    if chart.counts and not spec.elsewhere:
+        # Our own saves in other sections count, too, and the page knows of them.
+        before = await tab.place.locator(spec.area).first.get_attribute(chart.revision or "") or before
     evidence = _evidence(tab, spec, before)
-    if not typed or not await form.save(tab, box, spec, saved=evidence, about_to_save=about_to_save):
+    if not await form.fill(tab, box, spec, edit.values):
         await tab.click(spec.cancel, box)
         return before
-    if tab.pack.chart.revision is None:
+    await form.save(tab, box, spec, edit.values, saved=evidence, about_to_save=about_to_save)
+    if chart.revision is None:
         return before
-    revision = await evidence.get_attribute(tab.pack.chart.revision) or ""
+    revision = await evidence.get_attribute(chart.revision) or ""
     if not is_newer(revision, before):
         raise EntryError("the portal's evidence of a save is older than the save", hint="the chart is read again")
+    if chart.counts and int(revision) != int(before) + 1:
+        raise Overtaken("somebody else saved the chart at the same time", saved=True)
     return revision
 
 

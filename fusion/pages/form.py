@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
+from collections.abc import Iterable
 
 from playwright.async_api import Locator
 
 from fusion.codes import Code
+from fusion.differences import same as equal
 from fusion.pages.entry import Entry
 from fusion.pages.pack import Form as FormSpec
 from fusion.pages.press import press
 from fusion.pages.tab import UNLOCKED, Tab
-from fusion.pages.values import labels_in, same, shown
-from fusion.pages.widgets import enter, showing
+from fusion.pages.values import canonical, labels_in, same, shown
+from fusion.pages.widgets import complaining, enter, labels_of, showing
 from fusion.patient import Values
-from fusion.portal import AboutToSave, Refused
+from fusion.portal import AboutToSave, Overtaken, Refused
 from listener.errors import EntryError
 
 _TRIES = 3
+_LOOK = 0.05
 _WAKES_UP = 1.0
 """Seconds for Save to notice that something was typed."""
 
@@ -36,9 +40,7 @@ async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> bool:
     """
     if strange := values.keys() - spec.fields.keys():
         raise Refused(Code.PORTAL_CHANGED, f"no field for {', '.join(sorted(strange))}")
-    wanted = [
-        (entry, shown(entry, values[field], tab.pack.forms)) for field, entry in spec.fields.items() if field in values
-    ]
+    wanted = _written(tab, spec, values)
     last: Entry | None = None
     for number in range(_TRIES):
         wrong = await _not_shown(tab, form, wanted, leaving=last)
@@ -52,35 +54,74 @@ async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> bool:
     return True
 
 
+async def is_as_read(tab: Tab, form: Locator, spec: FormSpec, read: Values, typed: Values) -> None:
+    """See that an open form shows what the chart did. Raises `Overtaken` if a field of it does not.
+
+    A form may be drawn before its values have come. A field that is empty and about to be typed holds nothing to lose.
+    """
+    until = time.monotonic() + tab.patience.menu
+    while True:
+        texts = await showing(tab, form, list(spec.fields.values()))
+        now = {
+            field: canonical(entry, found[0], tab.pack.forms)
+            for (field, entry), found in zip(spec.fields.items(), texts, strict=True)
+            if len(found) == 1 and (found[0].strip() or field not in typed)
+        }
+        if not (others := [field for field, value in now.items() if not equal(field, value, read.get(field, ""))]):
+            return
+        if time.monotonic() > until:
+            labels = tuple(spec.fields[field].label for field in others)
+            raise Overtaken(
+                f"the form shows other values than the chart did: {', '.join(labels)}",
+                saved=bool(tab.saves),
+                labels=labels,
+            )
+        await asyncio.sleep(_LOOK)
+
+
 async def save(
     tab: Tab,
     form: Locator,
     spec: FormSpec,
+    values: Values,
     *,
     saved: Locator,
     about_to_save: AboutToSave,
     duplicate: Locator | None = None,
-) -> bool:
-    """Click Save and wait for *saved*, the save's own evidence. False if Save sleeps, as nothing differs.
+) -> None:
+    """Click Save and wait for *saved*, the save's own evidence; *values* are what was typed.
 
-    Raises Refused with `REJECTED_VALUE` and the labels the portal complains of, or with `DUPLICATE_WARNING` if
-    *duplicate* comes up (it is left open); EntryError if there is no evidence or the row is gone; and whatever
-    `about_to_save` raises, before the click.
+    Raises Refused with `REJECTED_VALUE` and the labels the portal complains of, before the click where it does so
+    already; with `NOT_SAVED` if Save sleeps; or with `DUPLICATE_WARNING` if *duplicate* comes up (it is left open).
+    `Overtaken` if the portal says that somebody else saved; EntryError if there is no evidence or the row is gone; and
+    whatever `about_to_save` raises, before the click.
     """
+    typed = _written(tab, spec, values)
     button = tab.visible(spec.save, form)
     awake = button.and_(form.locator(":enabled"))
-    is_awake, _ = await asyncio.gather(awake.count(), tab.clear())
+    for _ in range(_TRIES):
+        is_awake, stopped, dropped, _ = await asyncio.gather(
+            awake.count(), complaining(button), _not_shown(tab, form, typed, leaving=None), tab.clear()
+        )
+        if not dropped:
+            break
+        # Drawn anew a moment after all was there.
+        await fill(tab, form, spec, values)
     if not is_awake:
         if not await _wakes_up(tab, awake):
             await tab.first_of({"it": button}, expected=spec.save[0].says)
-            return False
+            if marked := await complaining(form):
+                raise Refused(Code.REJECTED_VALUE, _named(marked, spec))
+            raise Refused(Code.NOT_SAVED, f"{spec.save[0].says} cannot be clicked")
         await tab.clear()
+    if stopped:
+        raise Refused(Code.REJECTED_VALUE, _named(stopped, spec))
     alert = tab.visible(spec.alert, form)
     if spec.sure is not None:
         await tab.click(spec.save, form)
         button = tab.visible(spec.sure)
         if await tab.first_of({"sure": button, "alert": alert}, expected=spec.sure[0].says) == "alert":
-            raise _complaint(tab, spec, await alert.inner_text())
+            raise await _complaint(tab, form, spec, typed, await alert.inner_text())
     await tab.all_this_is_past()
     await about_to_save()
     tab.pending = True
@@ -90,12 +131,11 @@ async def save(
         answers["duplicate"] = duplicate
     answer = await tab.first_of(answers, expected="evidence of the save", within=tab.patience.save)
     if answer == "alert":
-        raise _complaint(tab, spec, await answers["alert"].inner_text())
+        raise await _complaint(tab, form, spec, typed, await answers["alert"].inner_text())
     tab.pending = False
     if answer == "duplicate":
         raise Refused(Code.DUPLICATE_WARNING)
     tab.saves += 1
-    return True
 
 
 async def _wakes_up(tab: Tab, awake: Locator) -> bool:
@@ -104,15 +144,35 @@ async def _wakes_up(tab: Tab, awake: Locator) -> bool:
     return state is not None
 
 
-def _complaint(tab: Tab, spec: FormSpec, message: str) -> Exception:
+async def _complaint(
+    tab: Tab, form: Locator, spec: FormSpec, typed: list[tuple[Entry, str]], message: str
+) -> Exception:
     """What an alert in the form means. The message stays here: it may quote the patient."""
-    if re.search(tab.pack.messages.trouble, message, re.IGNORECASE):
+    messages = tab.pack.messages
+    if re.search(messages.trouble, message, re.IGNORECASE):
         return tab.trouble()
     tab.pending = False
-    if re.search(tab.pack.messages.gone, message, re.IGNORECASE):
+    if messages.stale is not None and re.search(messages.stale, message, re.IGNORECASE):
+        return Overtaken("the portal says that somebody else saved the chart", saved=bool(tab.saves))
+    if re.search(messages.gone, message, re.IGNORECASE):
         return EntryError("what was being edited is gone from the chart", hint="the chart is read again")
-    labels = labels_in(message, [entry.label for entry in spec.fields.values()])
-    return Refused(Code.REJECTED_VALUE, ", ".join(labels) or f"something after {spec.save[0].says}")
+    if dropped := await _not_shown(tab, form, typed, leaving=None):
+        lost = ", ".join(entry.label for entry, _, _ in dropped)
+        return EntryError(f"the page dropped what was typed: {lost}", hint="it is typed again on a fresh page")
+    labels = labels_in(message, {*(entry.label for entry in spec.fields.values()), *await labels_of(form)})
+    return Refused(Code.REJECTED_VALUE, _named(labels, spec) or f"something after {spec.save[0].says}")
+
+
+def _named(labels: Iterable[str], spec: FormSpec) -> str:
+    """Labels as a message names them: of those that are no fields of ours it says so, as no record can mend them."""
+    ours = {entry.label for entry in spec.fields.values()}
+    return ", ".join(label if label in ours else f"{label} (only staff can fill it in)" for label in labels)
+
+
+def _written(tab: Tab, spec: FormSpec, values: Values) -> list[tuple[Entry, str]]:
+    return [
+        (entry, shown(entry, values[field], tab.pack.forms)) for field, entry in spec.fields.items() if field in values
+    ]
 
 
 async def _not_shown(

@@ -174,6 +174,7 @@ class Chart(Data):
     a chart is opened within the page; without it each opening is a page load. `id`: the label under which the header
     shows the chart's id; or else `address`: a regular expression that finds it in the page's address, as group `id`.
     `revision`: an attribute that grows with each save; without it a save is only told by a document that is loaded.
+    `counts`: it grows by one with each save of anybody's, so that a greater step tells of somebody else's.
     """
 
     ready: Spots
@@ -187,9 +188,12 @@ class Chart(Data):
     value: str
     row_key: str
     revision: str | None = None
+    counts: bool = False
 
     @model_validator(mode="after")
     def _id_somewhere(self) -> Self:
+        if self.counts and self.revision is None:
+            raise ValueError("counts is of revision")
         if (self.id is None) == (self.address is None):
             raise ValueError("either id or address")
         if self.address is not None and "id" not in re.compile(self.address).groupindex:
@@ -206,10 +210,14 @@ class New(Data):
 
 
 class Messages(Data):
-    """How to read an alert in a form: regular expressions, case does not count."""
+    """How to read an alert in a form: regular expressions, case does not count.
+
+    `stale`: somebody else saved since, so the portal does not take our save.
+    """
 
     trouble: Pattern
     gone: Pattern
+    stale: Pattern | None = None
 
 
 class Pack(Data):

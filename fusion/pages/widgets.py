@@ -23,6 +23,11 @@ from fusion.portal import Refused
 _TYPED = [Gesture.FILL, Gesture.KEYS, Gesture.SLOW]
 """Each is tried where the one before did not do."""
 _SHOWN = script("form.js")
+_COMPLAINTS = script("complaints.js")
+# Labels are the portal's own words; whatever has digits or is long may be a value and is not looked at.
+_LABELS = """form => [...form.querySelectorAll("label, dt, th, td:first-child")]
+  .map((node) => node.textContent.replace(/[:*]/g, "").trim().replace(/\\s+/g, " "))
+  .filter((text) => text && text.length <= 40 && !/\\d/.test(text))"""
 _IN_BOXES = "boxes => boxes.map((box) => box.options ? (box.selectedOptions[0]?.label ?? '') : (box.value ?? ''))"
 
 
@@ -97,6 +102,18 @@ async def showing(
     if leaving is not None:
         await tab.visible(leaving.box, form).blur(timeout=tab.patience.action * 1000)
     return [await _one_by_one(tab, form, entry) for entry in entries]
+
+
+async def labels_of(form: Locator) -> list[str]:
+    """The labels in a form, the pack's and others: the portal's own words."""
+    labels: list[str] = await form.evaluate(_LABELS)
+    return labels
+
+
+async def complaining(thing: Locator) -> list[str]:
+    """Labels of the fields that a form says are wrong; of a button, those for which the browser will not submit."""
+    labels: list[str] = await thing.evaluate_all(_COMPLAINTS)
+    return labels
 
 
 def _in_page(entry: Entry) -> bool:

@@ -25,6 +25,10 @@ from fusion.standin.wire import CALLER, SESSION, BadRequest, Wire, body_of, by, 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Stale(Exception):
+    """The save is based on an older chart than there is by now."""
+
+
 class Api:
     """Handlers of /api/ and the gate before them."""
 
@@ -102,6 +106,8 @@ class Api:
             return problem(422, "invalid", problems=refused.problems)
         except PossibleDuplicate as found:
             return problem(409, "duplicate", candidates=[_candidate(chart) for chart in found.candidates])
+        except Stale:
+            return problem(409, "stale")
         except (NoSuchChart, NoSuchRow):
             return problem(404, "not_found")
         except NoSession:
@@ -129,19 +135,30 @@ class Api:
         chart = self._clinic.create(request[CALLER], _values(body, PATIENT), anyway=body.get("anyway") is True)
         return _chart(chart, status=201)
 
+    def _refuse_if_stale(self, request: web.Request, body: dict[str, object]) -> None:
+        """`Stale` if the page has read an older chart than there is, where that is held against it."""
+        chart = self._clinic.charts.get(request.match_info["id"])
+        if self._wire.refuse_stale and body.get("revision") != chart.revision:
+            self._ledger.append("stale", request[CALLER], patient_id=chart.id, revision=chart.revision)
+            raise Stale
+
     async def _save_patient(self, request: web.Request) -> web.Response:
-        values = _values(await body_of(request), PATIENT)
+        body = await body_of(request)
+        self._refuse_if_stale(request, body)
+        values = _values(body, PATIENT)
         return _chart(self._clinic.save_patient(request[CALLER], request.match_info["id"], values))
 
     async def _add_row(self, request: web.Request) -> web.Response:
-        section = _section(request)
-        values = _values(await body_of(request), section)
+        section, body = _section(request), await body_of(request)
+        self._refuse_if_stale(request, body)
+        values = _values(body, section)
         chart, row = self._clinic.add_row(request[CALLER], request.match_info["id"], section, values)
         return _chart(chart, row, status=201)
 
     async def _save_row(self, request: web.Request) -> web.Response:
-        section, row_id = _section(request), request.match_info["row"]
-        values = _values(await body_of(request), section)
+        section, row_id, body = _section(request), request.match_info["row"], await body_of(request)
+        self._refuse_if_stale(request, body)
+        values = _values(body, section)
         return _chart(*self._clinic.save_row(request[CALLER], request.match_info["id"], section, row_id, values))
 
 

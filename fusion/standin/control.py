@@ -148,6 +148,10 @@ class Control:
         """Draw pages otherwise from the next page load on; see `look.Look` for what can be changed. Raises BadRule."""
         self._wire.look = self._wire.look.but(**changed)
 
+    def refuse_stale(self, refuse: bool) -> None:
+        """Whether a save is refused if the chart was saved since the page read it; usually the last one wins."""
+        self._wire.refuse_stale = refuse
+
     def usual_look(self) -> None:
         """Draw pages as they are usually drawn."""
         self._wire.look = Look()
@@ -186,6 +190,7 @@ class Control:
             web.get("/__control/code", _answering(self._get_code)),
             web.post("/__control/labels", _answering(self._post_labels)),
             web.post("/__control/hidden", _answering(self._post_hidden)),
+            web.post("/__control/refuse-stale", _answering(self._post_refuse_stale)),
             web.post("/__control/look", _answering(self._post_look)),
             web.get("/__control/stats", _answering(self._get_stats)),
         ]
@@ -263,6 +268,10 @@ class Control:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BadRule("names: a list of texts")
         self.hide(*names)
+        return {}
+
+    async def _post_refuse_stale(self, request: web.Request) -> Body:
+        self.refuse_stale((await _body(request)).get("refuse") is True)
         return {}
 
     async def _post_look(self, request: web.Request) -> Body:

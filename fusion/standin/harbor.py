@@ -245,7 +245,7 @@ class Harbor:
         return self._page("form", title=title, to=address, back=back, fields=fields, problems=problems, own=own)
 
     def _cells(self, section: str, values: Values) -> list[Cell]:
-        return cells(section, values, self._clinic.payers, self._wire.look.labels)
+        return cells(section, values, self._clinic.payers, self._wire.look)
 
 
 def _as_kept(query: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fusion.standin.forms import SECTIONS, Field, Values, Widget
+from fusion.standin.look import Look
 
 _LABELS = {
     "First Name": "Given name",
@@ -64,17 +65,19 @@ class Cell:
     kind: str
     options: tuple[str, ...]
     value: str
+    required: bool
 
 
-def cells(section: str, values: Values, payers: tuple[str, ...], relabelled: Mapping[str, str]) -> list[Cell]:
+def cells(section: str, values: Values, payers: tuple[str, ...], look: Look) -> list[Cell]:
     """All fields of the section with these values, in the clinic's order."""
     return [
         Cell(
-            label=relabelled.get(field.label, _LABELS.get(field.label, field.label)),
+            label=look.labels.get(field.label, _LABELS.get(field.label, field.label)),
             name=f"f{number}",
             kind="area" if field.widget is Widget.TEXTAREA else "list" if _options(field, payers) else "line",
             options=_options(field, payers),
             value=shown(field, values.get(field.label, "")),
+            required=look.demands.get(field.label) == "",
         )
         for number, field in enumerate(SECTIONS[section].fields, start=1)
     ]

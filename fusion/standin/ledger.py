@@ -4,9 +4,9 @@ A line is written and flushed when the deed is committed, before its reply leave
 People in it are made up, so it holds their values in the clear.
 
 Kinds: `login login_failed password_accepted code_sent code_accepted code_failed terms_accepted password_changed
-password_refused logout session unlock unlock_failed search payers read missing create duplicate add save refused` by
-a user of the portal; `lock fault kicked captcha blocked` befall one; `seed staff_create staff_save staff_add
-staff_remove lock end password expire door` come from the control endpoint.
+password_refused logout session unlock unlock_failed search payers read missing create duplicate stale add save
+refused` by a user of the portal; `lock fault kicked captcha blocked` befall one; `seed staff_create staff_save
+staff_add staff_remove lock end password expire door` come from the control endpoint.
 """
 
 import json

@@ -14,7 +14,7 @@ from portal_place import Place, opened, place
 
 from fusion.codes import Code
 from fusion.patient import Edit, Field, Section
-from fusion.portal import Refused
+from fusion.portal import Overtaken, Refused
 from fusion.standin.server import StandInPortal
 from listener.errors import EntryError, Outage
 
@@ -158,7 +158,9 @@ async def test_what_staff_typed_beside_it_stays(place: Place) -> None:
     async def staff_saves() -> None:
         place.control.put_patient({"id": portal_id, "Patient": {"Medical Record": "MR-1"}})
 
-    await place.nickname(portal_id, patient, about_to_save=staff_saves)
+    with pytest.raises(Overtaken) as overtaken:
+        await place.nickname(portal_id, patient, about_to_save=staff_saves)
+    assert overtaken.value.saved
     (chart,) = [chart for chart in place.control.patients() if chart["id"] == portal_id]
     kept = {label: chart["Patient"][label] for label in ("Referred By", "Medical Record", "Nickname")}  # type: ignore[index]
     assert kept == {"Referred By": "Dr. Example", "Medical Record": "MR-1", "Nickname": "Avie"}

@@ -8,6 +8,7 @@ from portal_place import NICKNAME, Place, opened, place
 
 from fusion.pages.pack import Pack
 from fusion.patient import Field
+from fusion.portal import Overtaken
 from fusion.standin.server import StandInPortal
 
 __all__ = ["opened", "place"]  # fixtures
@@ -47,7 +48,7 @@ async def test_one_chart_after_another_is_each_its_own(place: Place) -> None:
         assert (shown.portal_id, shown.values[Field.FIRST_NAME]) == (portal_id, name)
 
 
-async def test_what_staff_changed_between_reading_and_saving_is_seen_after_the_save(place: Place) -> None:
+async def test_what_staff_changed_between_reading_and_saving_is_told_and_seen_anew(place: Place) -> None:
     patient = a_patient(last_name="Meanwhile")
     portal_id = place.clinic.put(patient.values)
     await place.portal.read(portal_id)
@@ -55,7 +56,10 @@ async def test_what_staff_changed_between_reading_and_saving_is_seen_after_the_s
     async def staff_saves() -> None:
         place.control.put_patient({"id": portal_id, "Patient": {"Middle Name": "Changed"}})
 
-    shown = await place.portal.update(portal_id, [NICKNAME], expect=patient.identity, about_to_save=staff_saves)
+    with pytest.raises(Overtaken):
+        await place.portal.update(portal_id, [NICKNAME], expect=patient.identity, about_to_save=staff_saves)
+    shown = await place.portal.read(portal_id)
+    assert shown is not None
     assert (shown.values[Field.NICKNAME], shown.values[Field.MIDDLE_NAME]) == ("Avie", "Changed")
 
 

@@ -118,7 +118,7 @@ function patientView(section, context) {
         values: context.chart.Patient,
         cancel: display,
         async save(values) {
-          const answer = await request("PUT", path(context.chart.id, "Patient"), { values });
+          const answer = await request("PUT", path(context.chart.id, "Patient"), { values, revision: context.chart.revision });
           editing = false;
           context.take(answer);
           announce(section.row, answer.chart.revision);
@@ -167,7 +167,7 @@ function rowsView(section, context) {
         refresh();
       },
       async save(values) {
-        const answer = await request("PUT", path(context.chart.id, section.name, row.row_id), { values });
+        const answer = await request("PUT", path(context.chart.id, section.name, row.row_id), { values, revision: context.chart.revision });
         editing.delete(row.row_id);
         context.take(answer);
         announce(section.row, answer.chart.revision);
@@ -190,7 +190,7 @@ function rowsView(section, context) {
         values: {},
         cancel: close,
         async save(values) {
-          const answer = await request("POST", path(context.chart.id, section.name), { values });
+          const answer = await request("POST", path(context.chart.id, section.name), { values, revision: context.chart.revision });
           close();
           context.take(answer);
           announce(section.row, answer.chart.revision);

@@ -80,6 +80,9 @@ export function formFor({ section, label, values, save, cancel }) {
 
 function wordsFor(error) {
   if (error instanceof Refused && error.status === 422) return Object.values(error.body.problems);
+  if (error instanceof Refused && error.status === 409) {
+    return ["This chart was changed by another user. Please open it again."];
+  }
   if (error instanceof Refused && error.status === 404) return ["This record no longer exists."];
   return ["Something went wrong. Please try again."];
 }
