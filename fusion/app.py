@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from fusion import chromium, expiry, leftovers
+from fusion import chromium, evidence, expiry, leftovers
 from fusion.admission import login_of, portal_account_of
 from fusion.capture import Capture
 from fusion.drain import drain
@@ -216,8 +216,12 @@ async def _work(parts: _Parts, login: Login) -> None:
 
     async def one_purge() -> None:
         gone = await purge(parts.db, older_than=timedelta(days=sync.keep_days))
-        if gone != Purged():
-            log.info("purged", entries=gone.entries, gaps=gone.gaps, messages=gone.dead_letters)
+        days = timedelta(days=portal_settings.evidence_days)
+        files = await asyncio.to_thread(
+            evidence.purge, portal_settings.evidence_dir, older_than=days, now=datetime.now(UTC)
+        )
+        if gone != Purged() or files:
+            log.info("purged", entries=gone.entries, gaps=gone.gaps, messages=gone.dead_letters, evidence=files)
 
     async def forecast() -> None:
         async with parts.db.reading() as tx:

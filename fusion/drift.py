@@ -12,6 +12,8 @@ from enum import StrEnum
 
 from fusion.codes import Code
 from fusion.patient import Section
+from listener.alarms import Alarm
+from listener.drifts import Looked
 from listener.errors import SyncError
 
 
@@ -102,3 +104,22 @@ def waits(drifts: Mapping[Place, str], places: Collection[Place], *, evidence: s
     room = 254 - len(Code.PORTAL_CHANGED.fix)
     what = what if len(what) <= room else f"{what[: room - 1]}…"
     return Waits(places, f"{what} {Code.PORTAL_CHANGED.fix}", evidence=evidence)
+
+
+def alarms(looked: Sequence[Looked], waiting: Mapping[str, int]) -> list[Alarm]:
+    """What ops should hear: each part of the portal that has changed, since when, and how many entries wait for it."""
+    told = []
+    for one in looked:
+        if one.since is None:
+            continue
+        number = waiting.get(one.place, 0)
+        entries = "1 entry waits" if number == 1 else f"{number or 'no'} entries wait"
+        told.append(
+            Alarm(
+                code="portal_changed",
+                said=f"The portal has changed: {'; '.join(one.said)} (seen since {one.since:%Y-%m-%d %H:%M} UTC; "
+                f"{entries} for it).",
+                move="`fusion-sync doctor --portal`, mend the pack, restart the worker: what waits goes on by itself",
+            )
+        )
+    return told

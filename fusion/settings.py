@@ -79,8 +79,9 @@ class PortalSettings(Part):
     )
     evidence_dir: Path = Field(
         default=Path("evidence"),
-        description="Folder for what the page looked like when it was not understood: its structure, no values",
+        description="Folder for what a page looked like that was not understood: structure and picture, no values",
     )
+    evidence_days: int = Field(default=30, ge=1, le=3650, description="How many days the files in that folder are kept")
 
     @field_validator("hours", "maintenance")
     @classmethod

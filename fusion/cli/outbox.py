@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from fusion import expiry
+from fusion import drift, expiry
 from fusion.cli.tables import as_json, show, table
 from fusion.pages.pack_file import load_pack
 from fusion.settings import load
-from listener import allowance, board, gates, portal_account
+from listener import allowance, board, drifts, gates, portal_account
 from listener.database import Database
 from listener.entry import State
 from listener.errors import SetupError
@@ -59,9 +59,10 @@ async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, 
             tight = [usage for usage in (await allowance.read(tx)).values() if usage.is_tight]
             shut = [gate for gate in (await gates.read(tx)).values() if not gate.is_open]
             accounts = await portal_account.every(tx)
+            changed = drift.alarms(await drifts.read(tx), await drifts.waits(tx))
     finally:
         await db.close()
-    told = [(one.said, one.move) for one in tight]
+    told = [(one.said, one.move) for one in tight] + [(one.said, one.move) for one in changed]
     with suppress(SetupError):  # what waits is to be seen also where the pack is broken
         told += [(one.said, one.move) for one in expiry.alarms(accounts, load_pack(settings.sync.pack).password_days)]
     return rows, counts, [_of_a_gate(gate) for gate in shut] + [f"{said}\n  → {move}" for said, move in told]

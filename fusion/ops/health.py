@@ -12,8 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from fusion import expiry
-from listener import allowance, board, gaps, gates, portal_account, positions
+from fusion import drift, expiry
+from listener import allowance, board, drifts, gaps, gates, portal_account, positions
 from listener.alarms import Expected, alarms
 from listener.database import Database
 from listener.errors import SyncError
@@ -65,6 +65,7 @@ async def readiness(
             usages = await allowance.read(tx)
             accounts = await portal_account.every(tx)
             events = await allowance.counted(tx)
+            looked, waiting = await drifts.read(tx), await drifts.waits(tx)
     except SyncError as error:
         return {"ready": False, "reasons": [str(error)]}
     for lane, gate in lanes.items():
@@ -90,7 +91,10 @@ async def readiness(
             for one in standings
             for alarm in alarms(one, [gap for gap in open_gaps if gap.channel == one.channel], expected)
         ]
-        + [{"channel": None, **asdict(alarm)} for alarm in expiry.alarms(accounts, password_days)],
+        + [
+            {"channel": None, **asdict(alarm)}
+            for alarm in [*expiry.alarms(accounts, password_days), *drift.alarms(looked, waiting)]
+        ],
         "limits": {
             usage.limit: {"used": usage.used, "allowed": usage.allowed, "tight": usage.is_tight}
             for usage in usages.values()

@@ -194,7 +194,7 @@ async def test_a_changed_label_is_named_and_the_outline_shows_the_new_one(place:
         await place.portal.create(a_patient(last_name="Relabelledtoo"), about_to_save=go_ahead)
     assert refused.value.detail == 'expected "Birthdate"'
 
-    for path in place.evidence.glob("*portal_changed*"):
+    for path in place.evidence.glob("*portal_changed*.json"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         text = path.read_text(encoding="utf-8")
         assert "Date of birth" in text

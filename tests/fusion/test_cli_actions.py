@@ -298,11 +298,13 @@ async def test_purge_counts_or_deletes_and_never_what_is_young(run: Run, db: Dat
     async with db.writing() as tx:
         done = update(schema.outbox).where(schema.outbox.c.state == State.DONE)
         await tx.execute(done.values(finished_at=func.db_after(-timedelta(days=40).total_seconds())))
-    nothing = {"dry_run": False, "entries": 0, "gaps": 0, "dead_letters": 0}
+    nothing = {"dry_run": False, "entries": 0, "gaps": 0, "dead_letters": 0, "evidence": 0}
     assert await told(run, "purge") == nothing
     assert await told(run, "purge", "--days", "30", "--dry-run") == {**nothing, "dry_run": True, "entries": 1}
     assert len(await rows(db)) == 2
-    assert (await said(run, "purge", "--days", "30")).startswith("1 entries, 0 closed gaps and 0 dead letters deleted")
+    assert (await said(run, "purge", "--days", "30")).startswith(
+        "1 entries, 0 closed gaps, 0 dead letters and 0 files of evidence deleted"
+    )
     assert await states(db) == [State.PARKED]
     await said(run, "purge", "--days", "6", code=2)
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from fusion.ops import health
-from listener import gaps, gates, positions
+from listener import board, drifts, gaps, gates, positions
 from listener.alarms import Expected
 from listener.database import Database
 from listener.entry import ParkedReason
@@ -112,3 +112,17 @@ async def test_a_database_that_does_not_answer_is_a_reason_and_no_error(tmp_path
     assert found["reasons"][0].startswith("the database is not answering")
     assert (await asked(db, "/healthz"))[0] == 200
     await db.close()
+
+
+async def test_what_has_changed_in_the_portal_is_an_alarm_with_how_many_wait_for_it(db: Database) -> None:
+    await arrive(db, 1, 2)
+    async with db.writing() as tx:
+        await drifts.keep(tx, "one", {"Contacts": ['Contacts: expected "Phone", found "Telephone"'], "Notes": []})
+        ids = [row["id"] for row in await board.entries(tx)]
+        for entry_id in ids:
+            assert await drifts.wait_for(tx, entry_id, {"Contacts"})
+    status, found = await asked(db)
+    (alarm,) = found["alarms"]
+    assert (status, alarm["code"]) == (200, "portal_changed")
+    assert alarm["said"].startswith('The portal has changed: Contacts: expected "Phone", found "Telephone" (seen since')
+    assert alarm["said"].endswith("2 entries wait for it).")
