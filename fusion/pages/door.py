@@ -162,12 +162,19 @@ class Door:
             gone = page.locator("body").filter(has_not=locate(page, lock.sign).filter(visible=True))
             await self._memory.trying()
             try:
+                # These very elements: where the page is loaded anew, an empty box would be sent as a wrong password.
+                box = await locate(dialog, lock.password).element_handle(timeout=self._patience)
+                button = await locate(dialog, lock.submit).element_handle(timeout=self._patience)
                 # `fill` puts the text into this box wherever the focus is, in place of keys that went astray into it.
-                await locate(dialog, lock.password).fill(self._value("password"), timeout=self._patience)
-                await locate(dialog, lock.submit).click(timeout=self._patience)
+                await box.fill(self._value("password"), timeout=self._patience)
+                await button.click(timeout=self._patience)
                 await words.or_(gone).first.wait_for(state="attached", timeout=self._patience)
             except PlaywrightTimeout:
                 raise Outage("the locked screen does not open", hint="is the portal slow, or the pack wrong?") from None
+            except PlaywrightError:
+                # Another document is there, and maybe a lock over it: whoever waits looks again.
+                await self._memory.not_judged()
+                return
             if await words.count():
                 await self._explain(page, dialog)
             await self._memory.accepted()

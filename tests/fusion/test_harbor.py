@@ -1,5 +1,6 @@
 """The second portal: what is only there, and only the pack knows of. What both portals must do is in `contract`."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fusion.patient import Edit, Field, Section
 from fusion.portal import Refused
 from fusion.standin.server import StandInPortal
 from listener.errors import EntryError, Outage
+from tests.story.interruptions import Actions
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 PACK = load_pack("harbor")
@@ -128,3 +130,22 @@ async def test_a_form_of_another_chart_is_not_typed_in(place: Place) -> None:
     with pytest.raises(Refused) as refused:
         await place.nickname(portal_id, patient, about_to_save=clerk)
     assert (refused.value.code, clerk.calls, place.clinic.saves) == (Code.IDENTITY_MISMATCH, 0, [])
+
+
+async def test_a_lock_that_is_loaded_anew_under_our_hands_is_not_sent_an_empty_password(place: Place) -> None:
+    patient = a_patient(last_name="Twicelocked")
+    portal_id = place.clinic.put(patient.values)
+    await place.portal.read(portal_id)
+    page = (await place.portal.warm.tab()).page
+    actions = Actions(page)
+    place.control.lock()
+
+    async def again() -> None:
+        await page.frames[1].evaluate("() => void location.reload()")
+        await asyncio.sleep(0.3)
+
+    actions.begin(due=lambda: actions.names[-2:] == ["fill", "click"], deed=again)
+    assert await place.portal.read(portal_id) is not None
+    await actions.end()
+    assert actions.happened
+    assert place.clinic.count("unlock_failed") == 0

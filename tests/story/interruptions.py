@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Page
+from playwright.async_api import Frame, Page
 
 from fusion.standin.server import StandInPortal
 
@@ -107,24 +107,32 @@ _NOTICE_IN_FRAME = """() => {
 }"""
 
 
-async def lock(standin: StandInPortal, page: Page) -> None:
+async def lock(standin: StandInPortal, page: Page, *, framed: bool) -> None:
     """The idle lock, on the screen at once, as a page shows it that asks its server now and then."""
     standin.control.lock()
-    if (frame := page.frame(name="work")) is None:
+    if not framed:
         await page.evaluate(_LOCK)
-    else:
-        await frame.evaluate("() => void location.reload()")
-        await frame.wait_for_selector("form#locked")
+        return
+    await (await _frame(page)).evaluate("() => void location.reload()")
+    # Not by waiting for it as an action: then the driver would open it meanwhile.
+    while not await (await _frame(page)).evaluate("() => document.querySelector('form#locked') !== null"):
+        await asyncio.sleep(0.01)
 
 
-async def kick(standin: StandInPortal, page: Page) -> None:
+async def kick(standin: StandInPortal, page: Page, *, framed: bool) -> None:
     """All sessions end; the page hears of it with its next request."""
-    del page
+    del page, framed
     standin.control.end_sessions()
 
 
-async def notice(standin: StandInPortal, page: Page) -> None:
+async def notice(standin: StandInPortal, page: Page, *, framed: bool) -> None:
     """A dialog that no pack knows, over the page at once."""
     del standin
-    frame = page.frame(name="work")
-    await (page.evaluate(_NOTICE) if frame is None else frame.evaluate(_NOTICE_IN_FRAME))
+    await ((await _frame(page)).evaluate(_NOTICE_IN_FRAME) if framed else page.evaluate(_NOTICE))
+
+
+async def _frame(page: Page) -> Frame:
+    """The frame where the work is done, once it has a page."""
+    while (frame := page.frame(name="work")) is None or frame.url in ("", "about:blank"):
+        await asyncio.sleep(0.01)
+    return frame

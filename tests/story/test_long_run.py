@@ -210,7 +210,9 @@ async def test_a_long_day_ends_with_every_chart_right_and_no_more_memory_than_at
         day = Day(box, on, random.Random(SEED), intakes(SEED))
         killed = await gone_by(day, visits, env)
 
-        assert on.complaints() == []
+        complaints = on.complaints()
+        print(*complaints, sep="\n")
+        assert complaints == []
         assert day.written == day.due
         counts = box.portal.ledger.counts()
         thirds = [day.memory[at * len(day.memory) // 3 : (at + 1) * len(day.memory) // 3] for at in range(3)]

@@ -138,9 +138,11 @@ class Visit:
 
     @property
     def phase(self) -> str:
-        """How far the robot is: `looking`, `saving` (it may have clicked, and nothing is written yet), `saved`."""
+        """How far the robot is: `looking`; `making` a chart, of which it may not know yet; `saving`, `saved`."""
         if self.portal.asked == 0:
             return "looking"
+        if self.portal.asked == 1 and self.kind.chart is None:
+            return "making"
         return "saving" if self.portal.asked > len(self.writes) else "saved"
 
     def complaints(self, *, whole: bool) -> list[str]:
