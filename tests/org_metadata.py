@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
+from pathlib import PurePath
 
 NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
 
@@ -56,3 +57,20 @@ def permission_set(label: str, object_name: str, *fields: str, custom: str = "")
     )
     whole = f"<objectPermissions>{rights}<object>{object_name}</object></objectPermissions>"
     return xml("PermissionSet", f"{custom}{shown}<label>{label}</label>{whole}")
+
+
+def changed(package: bytes, *changes: tuple[str, str, str], without: str = "") -> bytes:
+    """The package with texts of its files changed (file, text, text in its place), and one file left out."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(package)) as was, zipfile.ZipFile(out, "w") as now:
+        for name in was.namelist():
+            text = was.read(name).decode()
+            for file, old, new in changes:
+                if file == name:
+                    assert old in text, f"{name} does not say {old}"
+                    text = text.replace(old, new)
+            if without and name == "package.xml":
+                text = text.replace(f"<members>{PurePath(without).stem}</members>", "")
+            if name != without:
+                now.writestr(name, text)
+    return out.getvalue()

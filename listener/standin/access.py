@@ -22,7 +22,7 @@ from listener.standin.metadata.grants import (
 )
 from listener.standin.metadata.setup import Setup
 from listener.standin.people import Person
-from listener.standin.problems import ApiError, not_found
+from listener.standin.problems import ApiError, locked, not_found
 from listener.standin.schema import Field, Row, Sobject
 from listener.standin.standard import ASSIGNMENT, GROUP, GROUP_MEMBER, OBJECT_PERMISSIONS, PERMISSION_SET
 from listener.standin.store import Commit, Store
@@ -111,6 +111,9 @@ class Access:
         def may_change(sobject: Sobject, row: Row) -> None:
             if not self.sees(person, sobject, row):
                 raise not_found()
+            if self._store.locked[str(row["Id"])]:
+                self._store.locked[str(row["Id"])] -= 1
+                raise locked(str(row["Id"]))
             grant = self.grant(person, sobject.name)
             if not (grant.modify_all or self._shared(person, sobject, row, edit=True)):
                 raise ApiError("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", fields=[])

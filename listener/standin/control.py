@@ -128,6 +128,10 @@ class Control:
     def delete(self, record_id: str, *, by: str = "intake") -> None:
         self.save({"op": "delete", "id": record_id}, by=by)
 
+    def lock(self, *ids: str, times: int = 1) -> None:
+        """Lets the next writes of clients find that somebody else is saving those records; saves from here go on."""
+        self._store.locked.update(dict.fromkeys(ids, times))
+
     def records(self, object_name: str = "Patient__c", *, deleted: bool = False) -> list[dict[str, Any]]:
         """The object's records in clear, as REST would show them to an administrator."""
         sobject = self._object(object_name)
@@ -226,6 +230,10 @@ class Control:
         async def records(body: dict[str, Any]) -> Any:
             return self.records(body.get("object", "Patient__c"), deleted=body.get("deleted") in {"true", True})
 
+        async def lock(body: dict[str, Any]) -> Any:
+            self.lock(*body["ids"], times=int(body.get("times", 1)))
+            return self.stats()
+
         async def ledger(body: dict[str, Any]) -> Any:
             return self.ledger.since(int(body.get("since", 0)))
 
@@ -288,6 +296,7 @@ class Control:
         return [
             _lever("POST", "records", save),
             _lever("GET", "records", records),
+            _lever("POST", "lock", lock),
             _lever("GET", "ledger", ledger),
             _lever("POST", "faults", add_fault),
             _lever("DELETE", "faults", clear_faults),

@@ -41,6 +41,11 @@ def entity_is_deleted() -> ApiError:
     return ApiError("ENTITY_IS_DELETED", "entity is deleted", fields=[], status=404)
 
 
+def locked(record_id: str) -> ApiError:
+    message = f"unable to obtain exclusive access to this record or 1 records: {record_id}"
+    return ApiError("UNABLE_TO_LOCK_ROW", message, fields=[])
+
+
 def malformed_id(label: str, text: str) -> ApiError:
     return ApiError("MALFORMED_ID", f"{label} ID: id value of incorrect type: {text}", fields=["Id"])
 

@@ -4,6 +4,7 @@ A transaction shows its changes to nobody until it hands them over as one `Commi
 hear of. Time stamps are cut to the second, as the org's are: two saves within a second carry the same SystemModstamp.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,6 +53,8 @@ class Store:
     def __init__(self, schema: Schema, clock: Callable[[], datetime]) -> None:
         self.schema = schema
         self.on_commit: list[Callable[[Commit], None]] = []
+        #: Records that somebody else is saving, with how many more writes of clients they refuse.
+        self.locked: Counter[str] = Counter()
         self._clock = clock
         self._rows: dict[str, dict[str, Row]] = {}
         self._ids: dict[str, Iterator[str]] = {}

@@ -6,9 +6,7 @@ Nothing here answers in Salesforce's place: rights are taken away, and metadata 
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +22,7 @@ from listener.standin.faults import Fault
 from listener.standin.metadata.archive import pack
 from listener.standin.package import shipped
 from listener.standin.server import utc_now
+from tests.org_metadata import changed
 from tests.org_rig import settings_for, stand_in
 
 Open = Callable[..., Awaitable[StandInOrg]]
@@ -33,22 +32,9 @@ OBJECT = "objects/Patient__c.object"
 FILTER = "<filterExpression>(Ready_for_Fusion__c = true)</filterExpression>"
 
 
-def package(*changes: tuple[str, str, str], without: str = "", whole: bytes | None = None) -> bytes:
-    """The package, or the one in `whole`, with texts of its files changed (file, text, text in its place), or `without`
-    a channel's member."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(whole or shipped())) as was, zipfile.ZipFile(out, "w") as now:
-        for name in was.namelist():
-            text = was.read(name).decode()
-            for file, old, new in changes:
-                if file == name:
-                    assert old in text, f"{name} does not say {old}"
-                    text = text.replace(old, new)
-            if without and name == "package.xml":
-                text = text.replace(f"<members>{Path(without).stem}</members>", "")
-            if name != without:
-                now.writestr(name, text)
-    return out.getvalue()
+def package(*changes: tuple[str, str, str], without: str = "") -> bytes:
+    """Our own, with faults in it."""
+    return changed(shipped(), *changes, without=without)
 
 
 @pytest.fixture
@@ -187,7 +173,7 @@ async def test_of_contacts_which_are_not_private_a_missing_view_all_is_found_too
         (f"permissionsets/{name}.permissionset", "<viewAllRecords>true<", "<viewAllRecords>false<")
         for name in (WORKS, LISTENS)
     ]
-    assert org.control.deploy(package(*narrow, whole=contacts))["success"]
+    assert org.control.deploy(changed(contacts, *narrow))["success"]
     check, verdict, said, _ = await the_bad_one()
     assert (check, verdict) == ("view all", "wrong")
     assert "Without View All Records on Contact" in said

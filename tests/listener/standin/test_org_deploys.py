@@ -14,7 +14,7 @@ from org_caller import Caller, made_up
 from listener.standin import StandInOrg
 from listener.standin.metadata.archive import NAMESPACE, pack
 from listener.standin.package import shipped
-from tests.org_metadata import custom_object, field, permission_set, xml, zipped
+from tests.org_metadata import changed, custom_object, field, permission_set, xml, zipped
 
 SFDX = Path(__file__).parents[3] / "sfdx"
 RULE = (
@@ -377,16 +377,8 @@ async def test_a_flow_that_could_not_run_is_refused(admin: Caller, name: str) ->
 
 
 async def test_without_the_channels_member_nothing_is_told(bare: StandInOrg) -> None:
-    import zipfile
-    from io import BytesIO
-
-    out = BytesIO()
-    with zipfile.ZipFile(BytesIO(shipped())) as whole, zipfile.ZipFile(out, "w") as less:
-        for name in whole.namelist():
-            if not name.startswith("platformEventChannelMembers/"):
-                text = whole.read(name).decode()
-                less.writestr(name, text.replace("<members>FusionSync_chn_Patient_ChangeEvent</members>", ""))
-    assert bare.control.deploy(out.getvalue())["success"]
+    member = "platformEventChannelMembers/FusionSync_chn_Patient_ChangeEvent.platformEventChannelMember"
+    assert bare.control.deploy(changed(shipped(), without=member))["success"]
     bare.control.create(made_up(Ready_for_Fusion__c=True))
     assert bare.ledger.of("event") == []
 
