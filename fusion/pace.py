@@ -96,7 +96,7 @@ class Hours:
             return None
         edges = sorted(edge for edge in self._edges(now) if edge > now)
         until = next((edge for edge in edges if self._why_not(edge) is None), now + timedelta(days=1))
-        return Closed(why=f"{why} until {until.astimezone(self.zone):%a %Y-%m-%d %H:%M}", until=until)
+        return Closed(why=f"{why} until {until.astimezone(self.zone):%a %Y-%m-%d %H:%M %Z}", until=until)
 
     def _why_not(self, now: datetime) -> str | None:
         if self._within(self.maintenance, now):

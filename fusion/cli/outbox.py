@@ -70,7 +70,8 @@ async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, 
 
 def _of_a_gate(gate: Gate) -> str:
     until = f", looked at again at {gate.until:%Y-%m-%d %H:%M} UTC" if gate.until else ""
-    said = f"Nothing goes to {gate.lane}: {gate.reason or 'no reason given'} ({gate.state}{until})."
+    state = "resting" if gate.rests else gate.state
+    said = f"Nothing goes to {gate.lane}: {gate.reason or 'no reason given'} ({state}{until})."
     # What happened at the portal's door is kept in another table, with the next move.
     asks = gate.lane is Lane.PORTAL and gate.state != "paused" and not gate.rests
     return f"{said}\n  → `fusion-sync portal status` says what to do" if asks else said

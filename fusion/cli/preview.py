@@ -58,7 +58,7 @@ def command(
         raise typer.BadParameter("say the id of a record, or --all")
     shows_fields = fields or record is not None
     with refusing(json=json):
-        seen = asyncio.run(_look(_id(record) if record is not None else None, limit, beside=shows_fields))
+        seen, left_out = asyncio.run(_look(_id(record) if record is not None else None, limit, beside=shows_fields))
     if json:
         told = [_plain(one, fields=shows_fields) for one in seen]
         typer.echo(as_json(told if every else told[0]))
@@ -68,6 +68,7 @@ def command(
             _show(one.preview, one.entry)
     if every:
         _count([one.preview for one in seen])
+        show(*_left_out(left_out, limit))
 
 
 def _id(given: str) -> RecordId:
@@ -85,14 +86,15 @@ class _Seen:
     entry: OutboxEntry | None
 
 
-async def _look(record: RecordId | None, limit: int, *, beside: bool) -> list[_Seen]:
+async def _look(record: RecordId | None, limit: int, *, beside: bool) -> tuple[list[_Seen], int]:
+    """The previews, and with --all how many more entries wait than were looked at."""
     from fusion.pace import Pace
     from fusion.preview import preview
     from fusion.reading import salesforce_of, sight_of
 
     settings = load(salesforce=True, portal=True)
     async with salesforce_of(settings) as salesforce, sight_of(settings, salesforce) as sight:
-        waiting = await _waiting(salesforce.db, record, limit)
+        waiting, left_out = await _waiting(salesforce.db, record, limit)
         ids = list(waiting) if record is None else [record]
         read = await salesforce.org.read(salesforce.mapping.object_name, ids, salesforce.mapping.reads)
         pace = Pace(settings.sync.backfill_per_minute)
@@ -101,16 +103,17 @@ async def _look(record: RecordId | None, limit: int, *, beside: bool) -> list[_S
             entry = waiting.get(one)
             found = await preview(one, read.get(one), sight, entry=entry, turn=pace.turn, beside=beside)
             seen.append(_Seen(preview=found, entry=entry))
-        return seen
+        return seen, left_out
 
 
-async def _waiting(db: Database, record: RecordId | None, limit: int) -> dict[RecordId, OutboxEntry]:
+async def _waiting(db: Database, record: RecordId | None, limit: int) -> tuple[dict[RecordId, OutboxEntry], int]:
     """The rows that wait, by record. Of one record alone also the row that waits for a person, and that one first."""
     states = [State.PENDING] if record is None else [State.PENDING, State.PARKED]
     async with db.reading() as tx:
         rows = await board.entries(tx, states=states, record_id=record, limit=limit)
+        left_out = (await board.counts(tx))[State.PENDING] - len(rows) if record is None else 0
     entries = sorted(map(outbox.entry_from, reversed(rows)), key=_blocks)
-    return {entry.record_id: entry for entry in entries}
+    return {entry.record_id: entry for entry in entries}, left_out
 
 
 def _blocks(entry: OutboxEntry) -> bool:
@@ -160,9 +163,19 @@ def _beside(card: Card) -> Table:
 
 
 def _count(seen: Sequence[Preview]) -> None:
+    if not seen:
+        show("Nothing waits for the portal.")
+        return
     by_kind = Counter(one.would for one in seen)
     typed = Counter[str]()
     for one in seen:
         typed[one.would] += len(one.steps)
     rows = [(would, number, typed[would], _WORDS[would]) for would, number in by_kind.most_common()]
     show(table("What waits", ("a visit would", "records", "fields typed", "meaning"), rows))
+    show(*(f"{one.record_id}: {one.message}" for one in seen if one.would in ("refuse", "unread")))
+
+
+def _left_out(number: int, limit: int) -> list[str]:
+    if number <= 0:
+        return []
+    return [f"These are the newest {limit}; {number} more entries wait: `--limit {limit + number}` takes them all."]

@@ -265,6 +265,14 @@ async def test_the_outbox_sends_whom_the_shut_door_concerns_to_the_status(run: R
     assert "  → `fusion-sync portal status` says what to do\n" in listed.output
 
 
+async def test_outside_of_the_hours_the_outbox_says_so_and_asks_for_nothing(run: Run, db: Database) -> None:
+    async with db.writing() as tx:
+        await gates.rest(tx, Lane.PORTAL, reason="the clinic's hours are over", wait=timedelta(hours=9))
+    listed = await asyncio.to_thread(CliRunner().invoke, alone("outbox"), [])
+    assert "Nothing goes to portal: the clinic's hours are over (resting, looked at again at" in listed.output
+    assert "→" not in listed.output
+
+
 async def test_rotate_without_a_new_password_says_what_to_set(run: Run) -> None:
     result = await asyncio.to_thread(run, "rotate")
     assert isinstance(result.exception, SetupError)

@@ -37,10 +37,10 @@ def test_the_clinics_week(moment: str, until: str | None) -> None:
 def test_it_says_why_and_until_when_by_the_clinics_clock() -> None:
     closed = CLINIC.closed(at("2026-11-28 12:00").astimezone(UTC))
     assert closed is not None
-    assert closed.why == "the clinic's hours are over until Mon 2026-11-30 07:00"
+    assert closed.why == "the clinic's hours are over until Mon 2026-11-30 07:00 EST"
     closed = CLINIC.closed(at("2026-12-01 12:30"))
     assert closed is not None
-    assert closed.why == "the portal is under maintenance until Tue 2026-12-01 13:00"
+    assert closed.why == "the portal is under maintenance until Tue 2026-12-01 13:00 EST"
 
 
 def test_maintenance_that_ends_when_the_clinic_is_closed_leads_to_its_morning() -> None:

@@ -39,7 +39,7 @@ async def test_rows_wait_for_the_hours_and_cost_nothing(work: Round) -> None:
     row, gate = await work.entry(), await work.gate(Lane.PORTAL)
     assert (row["state"], row["attempts"], work.portal.creates) == (State.PENDING, 0, 0)
     assert gate.rests
-    assert gate.reason == f"the clinic's hours are over until {NOON:%a %Y-%m-%d} 13:00"
+    assert gate.reason == f"the clinic's hours are over until {NOON:%a %Y-%m-%d} 13:00 UTC"
     await work.all_due()
     assert await work.drain(by_the_clock(work, NOON + timedelta(hours=1), timetable)) == DrainReport(settled=1)
     assert (await work.gate(Lane.PORTAL)).is_open
