@@ -68,7 +68,8 @@ async def update(
     revisions = dict(page.revisions)
     for edit in edits:
         if edit.values:
-            revisions[edit.section] = await _save(tab, page, edit, revisions[edit.section], about_to_save)
+            saved = await _save(tab, page, edit, revisions[edit.section], about_to_save)
+            revisions |= dict.fromkeys(revisions if tab.pack.chart.counts else [edit.section], saved)
     if not tab.saves:
         return page.shown
     after = await open_chart(tab, portal_id, wary=wary)
@@ -82,13 +83,9 @@ async def _save(tab: Tab, page: ChartPage, edit: Edit, before: str, about_to_sav
     spec, chart = tab.pack.sections[edit.section], tab.pack.chart
     box = await _opened(tab, page, edit, spec)
     row = next((row for row in page.shown.rows_of(edit.section) if row.key == (edit.row or "")), None)
-    if row is not None:
-        await form.is_as_read(tab, box, spec, row.values, edit.values)
-    if chart.counts and not spec.elsewhere:
-        # Our own saves in other sections count, too, and the page knows of them.
-        before = await tab.place.locator(spec.area).first.get_attribute(chart.revision or "") or before
+    shows = None if row is None else await form.is_as_read(tab, box, spec, row.values, edit.values)
     evidence = _evidence(tab, spec, before)
-    if not await form.fill(tab, box, spec, edit.values):
+    if not await form.fill(tab, box, spec, edit.values, shows=shows):
         await tab.click(spec.cancel, box)
         return before
     await form.save(tab, box, spec, edit.values, saved=evidence, about_to_save=about_to_save)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from playwright.async_api import Locator
 
@@ -21,7 +21,7 @@ from fusion.pages.press import press
 from fusion.pages.tab import UNLOCKED, Tab
 from fusion.pages.values import canonical, labels_in, same, shown
 from fusion.pages.widgets import complaining, enter, labels_of, showing
-from fusion.patient import Values
+from fusion.patient import Field, Values
 from fusion.portal import AboutToSave, Overtaken, Refused
 from listener.errors import EntryError
 
@@ -31,19 +31,25 @@ _WAKES_UP = 1.0
 """Seconds for Save to notice that something was typed."""
 
 
-async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> bool:
+async def fill(
+    tab: Tab, form: Locator, spec: FormSpec, values: Values, *, shows: Mapping[Field, str] | None = None
+) -> bool:
     """Type the values that the form does not show yet, until it shows them all; False if it showed them already.
 
-    A page may drop a value while it draws itself anew, so all are read back together. Raises Refused with
-    `UNKNOWN_OPTION`, `REJECTED_VALUE` (no such form of the value), `PORTAL_CHANGED` (no such field), or `NOT_SAVED`
-    if the portal keeps other values than were typed.
+    *shows*: what all its fields were seen to show just now, so that they need not be looked at first. A page may drop
+    a value while it draws itself anew, so all are read back together. Raises Refused with `UNKNOWN_OPTION`,
+    `REJECTED_VALUE` (no such form of the value), `PORTAL_CHANGED` (no such field), or `NOT_SAVED` if the portal keeps
+    other values than were typed.
     """
     if strange := values.keys() - spec.fields.keys():
         raise Refused(Code.PORTAL_CHANGED, f"no field for {', '.join(sorted(strange))}")
     wanted = _written(tab, spec, values)
     last: Entry | None = None
     for number in range(_TRIES):
-        wrong = await _not_shown(tab, form, wanted, leaving=last)
+        if shows is not None and not number:
+            wrong = _others(tab, wanted, [shows[field] for field in spec.fields if field in values])
+        else:
+            wrong = await _not_shown(tab, form, wanted, leaving=last)
         if not wrong:
             return number > 0
         for entry, text, now in wrong:
@@ -54,21 +60,25 @@ async def fill(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> bool:
     return True
 
 
-async def is_as_read(tab: Tab, form: Locator, spec: FormSpec, read: Values, typed: Values) -> None:
-    """See that an open form shows what the chart did. Raises `Overtaken` if a field of it does not.
+async def is_as_read(
+    tab: Tab, form: Locator, spec: FormSpec, read: Values, typed: Values
+) -> Mapping[Field, str] | None:
+    """See that an open form shows what the chart did, and say what it shows; None if not all of its fields are there.
 
-    A form may be drawn before its values have come. A field that is empty and about to be typed holds nothing to lose.
+    Raises `Overtaken` if a field shows something else. A form may be drawn before its values have come. A field that is
+    empty and about to be typed holds nothing to lose.
     """
     until = time.monotonic() + tab.patience.menu
     while True:
-        texts = await showing(tab, form, list(spec.fields.values()))
+        texts = dict(zip(spec.fields, await showing(tab, form, list(spec.fields.values())), strict=True))
+        shows = {field: found[0] for field, found in texts.items() if len(found) == 1}
         now = {
-            field: canonical(entry, found[0], tab.pack.forms)
-            for (field, entry), found in zip(spec.fields.items(), texts, strict=True)
-            if len(found) == 1 and (found[0].strip() or field not in typed)
+            field: canonical(spec.fields[field], text, tab.pack.forms)
+            for field, text in shows.items()
+            if text.strip() or field not in typed
         }
         if not (others := [field for field, value in now.items() if not equal(field, value, read.get(field, ""))]):
-            return
+            return shows if len(shows) == len(texts) else None
         if time.monotonic() > until:
             labels = tuple(spec.fields[field].label for field in others)
             raise Overtaken(
@@ -179,7 +189,10 @@ async def _not_shown(
     tab: Tab, form: Locator, wanted: list[tuple[Entry, str]], *, leaving: Entry | None
 ) -> list[tuple[Entry, str, str]]:
     """The fields that show something else than wanted, with what they show."""
-    texts = await _shown(tab, form, [entry for entry, _ in wanted], leaving)
+    return _others(tab, wanted, await _shown(tab, form, [entry for entry, _ in wanted], leaving))
+
+
+def _others(tab: Tab, wanted: list[tuple[Entry, str]], texts: Sequence[str]) -> list[tuple[Entry, str, str]]:
     return [
         (entry, text, now)
         for (entry, text), now in zip(wanted, texts, strict=True)

@@ -64,7 +64,8 @@ async ({ away, routes, header, answer, dialog, within, spec }, read) => {
     if (!(await come(there))) return { fresh: false, covered: over() };
     const drawn = performance.now();
     const chart = read(spec);
-    // The browser may note an answer a moment after the page has used it.
+    // The browser may note an answer a moment after the page has used it, and tell of it another moment later.
+    note(network.takeRecords());
     until = Math.min(until, drawn + 1000);
     const network_was_asked = ({ responseEnd, transferSize, workerStart }) =>
       responseEnd <= drawn && transferSize > 0 && workerStart === 0;
