@@ -6,6 +6,7 @@ all take this one road. A refusal is a result like any other; an outage or an er
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -21,7 +22,7 @@ from fusion.patrol import Patrol
 from fusion.portal import AboutToSave, Overtaken, Refused
 from fusion.visit import Chart, Doubt, KnownLinks, Sight, chart_of, on_lane, open_chart, read_patient
 from listener.entry import CONFIRMED_NEW, OutboxEntry, Outcome, ParkedReason, SyncResult
-from listener.errors import EntryError
+from listener.errors import EntryError, Outage
 from listener.gates import Lane
 from listener.links import Link
 
@@ -65,7 +66,10 @@ async def push(entry: OutboxEntry, desk: Desk) -> SyncResult:
             _take_in(await desk.patrol.known(), VITAL, desk)
         is_new = entry.code == CONFIRMED_NEW and patient.portal_id is None and not doubt.open
         found = None if is_new else await chart_of(patient, doubt, desk)
-        chart = await (_created(patient, doubt, desk) if found is None else _taken(patient, found, doubt, desk))
+        if found is not None:
+            chart = await _taken(patient, found, doubt, desk)
+        else:
+            chart = await (_created if is_new else _created_or_found)(patient, doubt, desk)
         return await _despite_others(patient, chart, desk)
     except Refused as refused:
         if desk.patrol is not None:
@@ -90,6 +94,25 @@ async def _taken(patient: Patient, chart: Chart, doubt: Doubt, desk: Desk) -> Ch
         await _keep(patient, chart.shown.portal_id, chart.shown.identity, chart.how, desk)
     doubt.open = False
     return chart
+
+
+async def _created_or_found(patient: Patient, doubt: Doubt, desk: Desk) -> Chart:
+    """A new chart; or the one that the portal warns of, if it certainly is this patient's."""
+    before = Doubt(open=doubt.open, whom=doubt.whom)
+    try:
+        return await _created(patient, doubt, desk)
+    except Refused as warning:
+        if warning.code is not Code.DUPLICATE_WARNING:
+            raise
+        # A moment ago the search showed nothing: its index lags behind whoever made that chart.
+        await asyncio.sleep(desk.look_again)
+        try:
+            found = await chart_of(patient, before, desk)
+        except (EntryError, Outage):
+            raise warning from None  # a row that is tried again would be taken for one whose save was cut off
+        if found is None:
+            raise
+        return await _taken(patient, found, doubt, desk)
 
 
 async def _created(patient: Patient, doubt: Doubt, desk: Desk) -> Chart:

@@ -124,12 +124,62 @@ async def test_a_person_who_said_new_is_not_asked_again() -> None:
     assert result.outcome is Outcome.CREATED
 
 
-async def test_a_duplicate_warning_parks_and_nothing_is_made() -> None:
+async def test_the_chart_that_a_duplicate_warning_is_about_is_matched_like_any_other() -> None:
+    """Staff made it a moment ago, and the search did not know of it yet."""
+    at = arranged()
+    chart = put_chart(at.portal.inner, INTAKE)
+    at.portal.blind = 1
+    assert await push(an_entry(), at.desk()) == SyncResult(outcome=Outcome.LINKED, portal_id=chart)
+    assert (at.portal.calls.count("find"), at.portal.creates) == (2, 0)
+
+
+async def test_a_duplicate_warning_about_a_chart_that_is_not_certain_parks_and_names_it() -> None:
+    at = arranged(SSN__c=None)
+    chart = put_chart(at.portal.inner, {**INTAKE, "SSN__c": None}, rows=False)
+    at.portal.blind = 1
+    result = await push(an_entry(), at.desk())
+    assert refused(result) == (Code.AMBIGUOUS_MATCH, ParkedReason.AMBIGUOUS)
+    assert str(result.message).startswith(f"Chart {chart} in the portal")
+    assert at.portal.deeds == []
+
+
+async def away() -> None:
+    raise Outage("the portal is away")
+
+
+async def slow() -> None:
+    raise EntryError("the search did not load")
+
+
+@pytest.mark.parametrize("second_look", [None, away, slow])
+async def test_a_duplicate_warning_about_a_chart_that_cannot_be_found_parks(second_look: Any) -> None:
     at = arranged()
     put_chart(at.portal.inner, INTAKE)
-    at.portal.blind = 1
+    at.portal.blind = 2
+
+    async def then() -> None:
+        if second_look is not None:
+            at.portal.at["find"] = second_look
+
+    at.portal.at["create"] = then
     assert refused(await push(an_entry(), at.desk())) == (Code.DUPLICATE_WARNING, ParkedReason.AMBIGUOUS)
     assert at.portal.deeds == []
+
+
+async def test_a_warning_against_what_a_person_called_new_is_for_a_person() -> None:
+    at = arranged()
+    put_chart(at.portal.inner, INTAKE)
+    assert refused(await push(an_entry(code=CONFIRMED_NEW), at.desk()))[0] == Code.DUPLICATE_WARNING
+    assert (at.portal.calls.count("find"), at.portal.deeds) == (0, [])
+
+
+async def test_a_chart_of_our_own_that_the_search_shows_only_now_is_taken() -> None:
+    """A save that was cut off; the search shows it to nobody until the portal has warned of it."""
+    at = arranged(SSN__c=None)
+    chart = put_chart(at.portal.inner, {**INTAKE, "SSN__c": None}, rows=False)
+    at.portal.blind = 2
+    result = await push(doubtful(), at.desk())
+    assert (result.outcome, result.portal_id, at.portal.creates) == (Outcome.CREATED, chart, 0)
 
 
 # ---- a linked patient
