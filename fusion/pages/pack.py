@@ -145,7 +145,10 @@ class ResultRow(Data):
 class Search(Data):
     """The search. `settled` (CSS) is there exactly when the answer is; `echo` is its attribute with the query.
 
-    `submit`: what is clicked after typing, where the answer does not come by itself.
+    `submit`: what is clicked after typing, where the answer does not come by itself. `total`: an attribute of `settled`
+    that says how many there are; `scroll` (CSS): the list that is scrolled for the others, as it has only what is in
+    view. `filter`: what is on the page, in view or not, exactly if a filter that somebody has left keeps results back;
+    `unfilter`: what takes it away.
     """
 
     box: Spots
@@ -157,8 +160,20 @@ class Search(Data):
     echo: str | None = None
     more: Spots | None = None
     pages: int = 50
+    total: str | None = None
+    scroll: str | None = None
+    filter: Spots | None = None
+    unfilter: Spots | None = None
     name: Pattern
     row: ResultRow
+
+    @model_validator(mode="after")
+    def _lists_to_their_end(self) -> Self:
+        if self.scroll is not None and (self.total is None or self.more is not None):
+            raise ValueError("scroll needs total, and no more")
+        if self.unfilter is not None and self.filter is None:
+            raise ValueError("unfilter is of filter")
+        return self
 
     @model_validator(mode="after")
     def _name_in_parts(self) -> Self:

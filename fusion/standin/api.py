@@ -47,6 +47,7 @@ class Api:
             *self._entrance.routes(),
             web.get("/api/payers", self._payers, name="payers"),
             web.get("/api/patients", self._search, name="search"),
+            web.delete("/api/filter", self._clear_filter, name="filter"),
             web.post("/api/patients", self._create, name="create"),
             web.get("/api/patients/{id}", self._read, name="read"),
             web.put("/api/patients/{id}/Patient", self._save_patient, name="save"),
@@ -123,9 +124,23 @@ class Api:
         if not number.isdecimal() or (page := int(number)) < 1:
             raise BadRequest("page must be a number from 1 up")
         inactive = request.query.get("inactive") == "1"
-        hits = self._clinic.search(request[CALLER], request.query.get("search", ""), inactive=inactive)
+        hits = self._clinic.search(
+            request[CALLER], request.query.get("search", ""), inactive=inactive, location=self._wire.saved_filter
+        )
         shown = hits[(page - 1) * PAGE : page * PAGE]
-        return web.json_response({"results": [asdict(hit) for hit in shown], "more": len(hits) > page * PAGE})
+        return web.json_response(
+            {
+                "results": [asdict(hit) for hit in shown],
+                "more": len(hits) > page * PAGE,
+                "total": len(hits),
+                "filter": self._wire.saved_filter,
+            }
+        )
+
+    async def _clear_filter(self, request: web.Request) -> web.Response:
+        self._ledger.append("filter_cleared", request[CALLER], location=self._wire.saved_filter)
+        self._wire.saved_filter = ""
+        return web.json_response({})
 
     async def _read(self, request: web.Request) -> web.Response:
         return _chart(self._clinic.read(request[CALLER], request.match_info["id"]))

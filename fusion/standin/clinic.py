@@ -69,9 +69,11 @@ class Clinic:
         self._clock = clock
         self._duplicate_by = tuple(duplicate_by)
 
-    def search(self, caller: Caller, query: str, *, inactive: bool) -> list[Hit]:
-        """What the search box finds."""
+    def search(self, caller: Caller, query: str, *, inactive: bool, location: str = "") -> list[Hit]:
+        """What the search box finds; with *location* only those who are seen there."""
         hits = self.index.find(query, inactive=inactive)
+        if location:
+            hits = [hit for hit in hits if self.charts.get(hit.id).patient["Location"] == location]
         self.ledger.append("search", caller, query=query, found=[hit.id for hit in hits])
         return hits
 

@@ -152,6 +152,10 @@ class Control:
         """Whether a save is refused if the chart was saved since the page read it; usually the last one wins."""
         self._wire.refuse_stale = refuse
 
+    def saved_filter(self, location: str) -> None:
+        """Let the search show only those who are seen there, as somebody has left it; "" takes the filter away."""
+        self._wire.saved_filter = location
+
     def usual_look(self) -> None:
         """Draw pages as they are usually drawn."""
         self._wire.look = Look()
@@ -191,6 +195,7 @@ class Control:
             web.post("/__control/labels", _answering(self._post_labels)),
             web.post("/__control/hidden", _answering(self._post_hidden)),
             web.post("/__control/refuse-stale", _answering(self._post_refuse_stale)),
+            web.post("/__control/saved-filter", _answering(self._post_saved_filter)),
             web.post("/__control/look", _answering(self._post_look)),
             web.get("/__control/stats", _answering(self._get_stats)),
         ]
@@ -272,6 +277,11 @@ class Control:
 
     async def _post_refuse_stale(self, request: web.Request) -> Body:
         self.refuse_stale((await _body(request)).get("refuse") is True)
+        return {}
+
+    async def _post_saved_filter(self, request: web.Request) -> Body:
+        location = (await _body(request)).get("location", "")
+        self.saved_filter(location if isinstance(location, str) else "")
         return {}
 
     async def _post_look(self, request: web.Request) -> Body:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from fusion.standin.doorway import Doorway, Need
 from fusion.standin.ledger import Caller, Ledger
+from fusion.standin.look import INACTIVE
 from fusion.standin.session import COOKIE, Denied, Session, Sessions
 from fusion.standin.wire import CALLER, SESSION, Wire, body_of, by, problem, text_of
 
@@ -147,5 +148,6 @@ class Entrance:
         return {
             "user": session.account.email,
             "sections": self._wire.look.sections(),
+            "search": {"long": self._wire.look.long_lists, "drawn": self._wire.look.widgets.get(INACTIVE, "")},
             "window": session.window,
         }

@@ -5,8 +5,8 @@ People in it are made up, so it holds their values in the clear.
 
 Kinds: `login login_failed password_accepted code_sent code_accepted code_failed terms_accepted password_changed
 password_refused logout session unlock unlock_failed search payers read missing create duplicate stale add save
-refused` by a user of the portal; `lock fault kicked captcha blocked` befall one; `seed staff_create staff_save
-staff_add staff_remove lock end password expire door` come from the control endpoint.
+refused filter_cleared` by a user of the portal; `lock fault kicked captcha blocked` befall one; `seed staff_create
+staff_save staff_add staff_remove lock end password expire door` come from the control endpoint.
 """
 
 import json

@@ -10,6 +10,7 @@ from typing import Self
 from fusion.standin.faults import BadRule
 from fusion.standin.forms import ROW_SECTIONS, SECTIONS, Field, Section, Widget
 
+INACTIVE = "Include inactive"
 ELSEWHERE = "Other Details"
 """The section in which fields are shown that have moved."""
 
@@ -37,7 +38,7 @@ class Look:
     `labels`: what they are called. `hidden`: left out. `widgets`: drawn as one of `WIDGETS`. `aside`: fields of section
     Patient that have moved to a section of their own. `demands`: a regular expression that the field must match in each
     save, whether it was changed or not; "" means that it must not be empty. `long_lists`: lists have only what is in
-    view.
+    view, and the search's goes on where it ends. In `widgets` "Include inactive" may be `checks`, too.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -64,6 +65,8 @@ class Look:
                 raise BadRule(f"{name}: no part of the look")
         after = replace(self, **changed)  # type: ignore[arg-type]
         for name, widget in after.widgets.items():
+            if (name, widget) == (INACTIVE, "checks"):
+                continue
             if widget not in WIDGETS or _field(name).widget not in WIDGETS[widget]:
                 raise BadRule(f"widgets: {name} cannot be drawn as {widget}")
         if strange := after.aside - set(SECTIONS["Patient"].labels()):

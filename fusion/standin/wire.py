@@ -22,6 +22,7 @@ class Wire:
     latency: timedelta = timedelta(0)
     look: Look = field(default_factory=Look)
     refuse_stale: bool = False
+    saved_filter: str = ""
     requests: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     assets: Counter[str] = field(default_factory=Counter)

@@ -55,7 +55,7 @@ function frame() {
       "div",
       { class: "top" },
       el("img", { src: "/web/icon.svg", alt: "", width: "28", height: "28" }),
-      searchView((id) => go(`#/patients/${id}`)),
+      searchView((id) => go(`#/patients/${id}`), opening.search),
       el("nav", { "aria-label": "Main" }, TABS.map(([name, href]) => el("a", { href, onclick: () => again(href) }, name))),
       el("a", { class: "user", href: "#/account/password" }, opening.user),
       el("button", { type: "button", class: "quiet", onclick: logOut }, "Log Out"),

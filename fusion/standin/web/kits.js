@@ -68,23 +68,26 @@ export function picker(field, id, value) {
   return { node: el("div", { class: "combo" }, control, panel), control, value: () => control.value, touched: () => control.value !== value };
 }
 
+/** A box to tick that is no input; it tells of a change like one. */
+export function tickable(name, ticked = false) {
+  const box = el("div", { role: "checkbox", "aria-checked": String(ticked), tabindex: "0" }, name);
+  const tick = () => {
+    box.setAttribute("aria-checked", String(box.getAttribute("aria-checked") !== "true"));
+    changed(box);
+  };
+  box.addEventListener("click", tick);
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== " ") return;
+    event.preventDefault();
+    tick();
+  });
+  return box;
+}
+
 /** Boxes to tick that are no inputs. Ticking one leaves the others as they are. */
 export function checks(field, id, value) {
   const options = [...field.options, ...(value && !field.options.includes(value) ? [value] : [])];
-  const boxes = options.map((option) => {
-    const box = el("div", { role: "checkbox", "aria-checked": String(option === value), tabindex: "0" }, option);
-    const tick = () => {
-      box.setAttribute("aria-checked", String(box.getAttribute("aria-checked") !== "true"));
-      changed(control);
-    };
-    box.addEventListener("click", tick);
-    box.addEventListener("keydown", (event) => {
-      if (event.key !== " ") return;
-      event.preventDefault();
-      tick();
-    });
-    return box;
-  });
+  const boxes = options.map((option) => tickable(option, option === value));
   const control = el("div", { id, role: "group", "aria-label": field.label, class: "checks" }, boxes);
   const ticked = () =>
     boxes.filter((box) => box.getAttribute("aria-checked") === "true").map((box) => box.textContent).join(", ");

@@ -2,23 +2,39 @@
 
 import { request, SessionEnded } from "./api.js";
 import { debounced, el, freshId } from "./dom.js";
+import { tickable } from "./kits.js";
+import { longList } from "./long.js";
 
 const SHORTEST = 2;
 
-/** The search box and its results; `open(id)` is called for the patient that was clicked. */
-export function searchView(open) {
+function once(f) {
+  let done = false;
+  return () => {
+    if (!done) f();
+    done = true;
+  };
+}
+
+/** The search box and its results; `open(id)` is called for the patient that was clicked. `look`: how they are drawn. */
+export function searchView(open, look) {
   const id = freshId("search");
   let latest = 0;
   const box = el("input", { id, type: "search", placeholder: "Search Patients", autocomplete: "off" });
   const list = el("div", { role: "listbox", "aria-label": "Search Results", "aria-busy": "false" });
   const foot = el("div", { class: "foot" });
-  const inactive = el("input", { type: "checkbox", id: freshId("inactive") });
+  const inactive = look.drawn ? tickable("Include inactive") : el("input", { type: "checkbox", id: freshId("inactive") });
+  const isTicked = () => (look.drawn ? inactive.getAttribute("aria-checked") === "true" : inactive.checked);
+  const kept = el("div", { class: "kept", hidden: true });
+  let found = [];
+  const drawLong = look.long ? longList(list, option, () => further()) : null;
+  let further = () => {};
   const panel = el(
     "div",
     { class: "results", hidden: true },
     list,
     foot,
-    el("div", { class: "choice" }, inactive, el("label", { for: inactive.id }, "Include inactive")),
+    el("div", { class: "choice" }, inactive, look.drawn ? null : el("label", { for: inactive.id }, "Include inactive")),
+    kept,
   );
 
   function option(hit) {
@@ -33,7 +49,7 @@ export function searchView(open) {
   }
 
   function close() {
-    look.drop();
+    ask.drop();
     latest += 1;
     panel.hidden = true;
     list.setAttribute("aria-busy", "false");
@@ -49,14 +65,20 @@ export function searchView(open) {
     const mine = ++latest;
     list.setAttribute("aria-busy", "true");
     foot.replaceChildren();
-    const ask = new URLSearchParams({ search: query, page, inactive: inactive.checked ? 1 : 0 });
+    const question = new URLSearchParams({ search: query, page, inactive: isTicked() ? 1 : 0 });
     try {
-      const { results, more } = await request("GET", `/api/patients?${ask}`);
+      const { results, more, total, filter } = await request("GET", `/api/patients?${question}`);
       if (mine !== latest) return;
-      list.append(...results.map(option));
+      found = [...found, ...results];
+      kept.replaceChildren(...(filter ? [el("button", { type: "button", class: "quiet", onclick: unfiltered }, "Clear filter")] : []));
+      if (drawLong) {
+        further = once(() => load(query, page + 1));
+        drawLong(found, total, page > 1);
+      } else list.append(...results.map(option));
       list.dataset.query = query;
-      if (!list.children.length) foot.replaceChildren(el("p", {}, "No patients found"));
-      if (more) foot.replaceChildren(el("button", { type: "button", onclick: () => load(query, page + 1) }, "More results"));
+      list.dataset.total = total;
+      if (!found.length) foot.replaceChildren(el("p", {}, "No patients found"));
+      if (more && !drawLong) foot.replaceChildren(el("button", { type: "button", onclick: () => load(query, page + 1) }, "More results"));
       list.setAttribute("aria-busy", "false");
     } catch (error) {
       if (mine !== latest || error instanceof SessionEnded) return;
@@ -65,7 +87,13 @@ export function searchView(open) {
     }
   }
 
-  const look = debounced(150, (query) => load(query, 1));
+  // Nothing says that there is one but a button in a part of the panel that nobody opens.
+  async function unfiltered() {
+    await request("DELETE", "/api/filter");
+    changed();
+  }
+
+  const ask = debounced(150, (query) => load(query, 1));
 
   // Old results go away with the first key: what stands in the list always belongs to what stands in the box.
   function changed() {
@@ -75,12 +103,13 @@ export function searchView(open) {
       return;
     }
     latest += 1;
+    found = [];
     list.replaceChildren();
     delete list.dataset.query;
     list.setAttribute("aria-busy", "true");
     foot.replaceChildren();
     panel.hidden = false;
-    look(query);
+    ask(query);
   }
 
   box.addEventListener("input", changed);
