@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from playwright.async_api import Locator
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from fusion.codes import Code
 from fusion.pages.entry import Entry
@@ -88,7 +90,13 @@ async def _clicked(tab: Tab, options: Locator, entry: Entry, text: str) -> bool:
         offered = await options.all_inner_texts()
         names = [folded(option_named(entry, " ".join(name.split()))) for name in offered]
         if names.count(folded(text)) == 1:
-            await options.nth(names.index(folded(text))).click(timeout=tab.patience.action * 1000)
+            # By its words and not by its place: the list may be drawn anew in between.
+            words = re.escape(" ".join(offered[names.index(folded(text))].split()))
+            wanted = options.filter(has_text=re.compile(rf"^\s*{words}\s*$")).first
+            try:
+                await wanted.click(timeout=tab.patience.menu * 1000)
+            except PlaywrightTimeout:
+                return False
             return True
         if not set(names) - seen:
             return False

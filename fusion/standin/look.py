@@ -21,13 +21,16 @@ WIDGETS: Mapping[str, tuple[Widget, ...]] = {
     "keys": (Widget.SELECT,),
     "slow": _PLAIN,
     "forgetful": _PLAIN,
+    "shy": (Widget.TYPEAHEAD,),
+    "racy": (Widget.TYPEAHEAD,),
 }
 """What a field may be drawn as, and of which kinds.
 
 `picker`: a calendar, nothing can be typed. `checks`: a box to tick for each option, none an input. `keys`: a list that
 listens to keys really pressed and has only what is in view. `slow`: a mask that eats what comes too fast. `forgetful`:
-after a change of it the form is drawn anew, and what was typed meanwhile is lost. (Sources: O1 in research/portal.md,
-and what is told there of other portals.)
+after a change of it the form is drawn anew, and what was typed meanwhile is lost. `shy`: hears nothing right after the
+form was opened. `racy`: asks with every key, and shows whatever answer comes last, be it to an earlier one. (Sources:
+O1 in research/portal.md, and what is told there of other portals.)
 """
 
 

@@ -147,3 +147,18 @@ async def test_a_portal_of_other_widgets_is_as_its_pack_says(place: Place) -> No
     patient = a_patient(last_name="Walked")
     portal_id = place.clinic.put(patient.values, {Section.CONTACTS: (section_of(patient.values, Section.CONTACTS),)})
     assert (await place.portal.walk(portal_id)).drifts == []
+
+
+@pytest.mark.parametrize("widget", ["shy", "racy"])
+async def test_a_list_that_comes_late_or_belongs_to_earlier_keys_is_chosen_from_rightly(
+    tmp_path_factory: pytest.TempPathFactory, widget: str
+) -> None:
+    async with StandInPortal() as standin, web_portal(standin, tmp_path_factory.mktemp("evidence")) as portal:
+        standin.control.look(widgets={"Payer": widget})
+        clinic = Clinic(standin)
+        patient = a_patient(last_name="Raced", payer="Carolina Medicaid")
+        portal_id = clinic.put(patient.values)
+        clinic.begin()
+        (edit,) = [edit for edit in new_rows(patient) if edit.section is Section.PAYERS]
+        await portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
+        assert [values for *_, values in clinic.saves] == [edit.values]

@@ -1,5 +1,6 @@
 """One entry to one result: whose chart it is, what is typed, and what is asked of a person instead."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from fusion import identity
 from fusion.codes import Code
 from fusion.patient import Field, Section
-from fusion.portal import Refused
+from fusion.portal import Overtaken, Refused
 from fusion.push import push
 from listener.entry import CONFIRMED_NEW, Outcome, ParkedReason, SyncResult
 from listener.errors import EntryError, LeaseLost, Outage
@@ -553,3 +554,40 @@ async def test_bad_data_says_nothing_of_the_portal() -> None:
     desk = at.desk()
     await push(an_entry(), desk)
     assert desk.heard == {Lane.SALESFORCE}
+
+
+# ---- staff at the same chart
+
+
+async def test_a_visit_that_is_overtaken_again_and_again_is_made_later() -> None:
+    at = arranged(Preferred_Name__c="Vee")
+    portal_id = put_chart(at.portal.inner, dict(INTAKE))
+    await linked(at, portal_id)
+
+    async def staff_saves() -> None:
+        chart = at.portal.inner.charts[portal_id]
+        middle = f"{chart.values[Field.MIDDLE_NAME]}a"
+        at.portal.inner.charts[portal_id] = replace(chart, values={**chart.values, Field.MIDDLE_NAME: middle})
+
+    at.portal.at["update"] = staff_saves
+    with pytest.raises(Overtaken):
+        await push(an_entry(), at.desk())
+    assert (at.portal.deeds, at.clicks) == ([], 0)
+    del at.portal.at["update"]
+    assert (await push(an_entry(), at.desk())).outcome is Outcome.UPDATED
+
+
+async def test_a_chart_that_staff_gave_another_name_meanwhile_is_not_written_to() -> None:
+    at = arranged(Preferred_Name__c="Vee")
+    portal_id = put_chart(at.portal.inner, dict(INTAKE))
+    await linked(at, portal_id)
+
+    async def staff_saves() -> None:
+        chart = at.portal.inner.charts[portal_id]
+        at.portal.inner.charts[portal_id] = replace(chart, values={**chart.values, Field.FIRST_NAME: "Zoe"})
+        del at.portal.at["update"]
+        raise Overtaken("changed")
+
+    at.portal.at["update"] = staff_saves
+    assert refused(await push(an_entry(), at.desk())) == (Code.IDENTITY_MISMATCH, ParkedReason.IDENTITY)
+    assert at.portal.deeds == []

@@ -116,10 +116,15 @@ function select(field, id, value) {
   return plain(el("select", { id }, options.map((option) => el("option", { value: option }, option))), value);
 }
 
+const SHY = 600;
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
 /** A value counts only once it was chosen from the list; typing takes the choice back. */
 function typeahead(field, id, value) {
   let chosen = value;
   let latest = 0;
+  const born = performance.now();
+  const racy = field.drawn === "racy";
   const listId = freshId("list");
   const control = el("input", {
     id,
@@ -153,9 +158,10 @@ function typeahead(field, id, value) {
 
   const ask = debounced(150, async (query) => {
     const mine = ++latest;
+    if (racy) await pause(Math.max(0, 400 - 20 * query.length));
     try {
       const { payers } = await request("GET", `/api/payers?search=${encodeURIComponent(query)}`);
-      if (mine !== latest) return;
+      if (mine !== latest && !racy) return;
       show(true);
       if (!payers.length) list.replaceChildren(el("p", {}, "No matches"));
       else if (long) long(payers);
@@ -170,7 +176,9 @@ function typeahead(field, id, value) {
     chosen = "";
     latest += 1;
     show(false);
-    if (control.value.trim()) ask(control.value);
+    if (field.drawn === "shy" && performance.now() - born < SHY) return;
+    if (racy && control.value.trim()) ask.now(control.value);
+    else if (control.value.trim()) ask(control.value);
     else ask.drop();
   });
   // mousedown would take the focus away and close the list before the click arrives.
