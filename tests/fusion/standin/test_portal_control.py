@@ -41,6 +41,25 @@ async def test_rules_count_skip_and_match_paths(portal, client):
     assert portal.faults.rules() == []
 
 
+async def test_a_save_of_what_was_read_before_another_save_is_refused_only_where_that_counts(portal, client):
+    body = {"values": {"Nickname": "Addie"}, "revision": 1}
+    path = f"/api/patients/{SEEDED}/Patient"
+    portal.control.put_patient({"id": SEEDED, "Patient": {"Referred By": "Dr. Other"}})
+    portal.control.refuse_stale(True)
+    assert await client.call("PUT", path, body) == (409, {"code": "stale"})
+    portal.control.refuse_stale(False)
+    status, answer = await client.call("PUT", path, body)
+    assert (status, answer["chart"]["revision"]) == (200, 3)
+    assert answer["chart"]["Patient"]["Referred By"] == "Dr. Other"
+
+
+async def test_a_filter_that_was_left_keeps_results_back_until_it_is_cleared(portal, client):
+    portal.control.saved_filter("North")
+    assert await client.found("Sample") == []
+    await client.call("DELETE", "/api/filter")
+    assert await client.found("Sample") == [SEEDED]
+
+
 async def test_latency_and_delay_make_requests_slow(portal, client):
     portal.control.latency(40)
     portal.control.fault(kind="read", delay=0.06)
@@ -89,7 +108,12 @@ async def test_all_controls_answer_over_http(portal, client):
     await client.call("POST", "/__control/search-lag", {"seconds": 0})
     await client.call("POST", "/__control/idle-lock", {"seconds": 60})
     await client.call("POST", "/__control/labels", {"Birthdate": "Date of Birth"})
+    await client.call("POST", "/__control/look", {"widgets": {"Gender": "checks"}, "aside": ["Nickname"]})
+    await client.call("POST", "/__control/refuse-stale", {"refuse": True})
+    await client.call("POST", "/__control/saved-filter", {"location": "North"})
     _, opening = await client.call("GET", "/api/session")
+    assert [section["name"] for section in opening["sections"][:2]] == ["Patient", "Other Details"]
+    assert [f["drawn"] for f in opening["sections"][0]["fields"] if f["name"] == "Gender"] == ["checks"]
     shown = [(f["name"], f["label"]) for f in opening["sections"][0]["fields"]]
     assert ("Birthdate", "Date of Birth") in shown
     _, faults = await client.call("POST", "/__control/faults", {"rules": [{"kind": "save"}, {"kinds": ["read"]}]})
@@ -118,6 +142,12 @@ async def test_all_controls_answer_over_http(portal, client):
         ("latency", {"ms": "slow"}),
         ("password", {"email": "nobody@example.com", "password": "x"}),
         ("lock", []),
+        ("look", {"colour": "red"}),
+        ("look", {"widgets": {"Birthdate": "checks"}}),
+        ("look", {"widgets": {"Shoe Size": "slow"}}),
+        ("look", {"aside": ["Shoe Size"]}),
+        ("look", {"long_lists": "yes"}),
+        ("look", {"demands": {"Nickname": 3}}),
     ],
 )
 async def test_a_control_that_cannot_be_read_is_400_with_its_reason(client, path, body):
