@@ -13,7 +13,6 @@ import hmac
 import json
 import os
 from collections.abc import Sequence
-from datetime import timedelta
 
 import structlog
 from pydantic import SecretStr
@@ -28,7 +27,6 @@ from listener.sealed import Sealed
 
 log = structlog.get_logger(__name__)
 
-CODE_LIFE = timedelta(minutes=10)
 _COST = 2**14  # about 50 ms and 16 MB a guess on the machines of 2026
 _GONE = "the page that asked for a log-in code is gone"
 _OPEN = dict.fromkeys(("standing", "said", "hint", "shut_at"))
@@ -90,13 +88,11 @@ class KeptAccount:
         await self._put(**_NO_LONGER | {"asked_at": NOW})
 
     async def given(self) -> Given | None:
-        """What a person gave, once; nothing if it is too old to be good."""
+        """What a person gave, once. The page that waits for it knows how long it is good."""
         account = await self.account()
         if account is None or account.given_at is None:
             return None
         await self._put(code=None, given_at=None)
-        if account.now - account.given_at > CODE_LIFE:
-            return None
         if account.code is None or self._sealed is None:
             return Given(code=None)
         return Given(code=SecretStr(self._sealed.open(account.code).decode()))

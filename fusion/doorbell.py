@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fusion.account import CODE_LIFE
+from datetime import timedelta
+
 from listener import gates, interventions, portal_account
 from listener.database import Tx
 from listener.errors import EntryError
@@ -11,13 +12,17 @@ from listener.portal_account import NOW
 from listener.sealed import Sealed
 
 
-async def give_code(tx: Tx, name: str, code: str, *, sealed: Sealed, actor: str) -> str:
-    """Hand the code to the worker, whose page waits for it; `EntryError` if none does, or it came too late."""
+async def give_code(tx: Tx, name: str, code: str, *, life: timedelta, sealed: Sealed, actor: str) -> str:
+    """Hand the code to the worker, whose page waits for it; `EntryError` if none does, or it came too late.
+
+    *life*: how long a code is good from the moment at which it was asked for.
+    """
     account = await portal_account.read(tx, name)
     if account is None or account.asked_at is None:
         raise EntryError("no log-in waits for a code", hint="`fusion-sync portal status` says what is waited for")
-    if account.now - account.asked_at > CODE_LIFE:
-        raise EntryError("the code was asked for more than ten minutes ago", hint=_AGAIN)
+    if account.now - account.asked_at > life:
+        minutes = life.total_seconds() / 60
+        raise EntryError(f"the code was asked for more than {minutes:g} minutes ago", hint=_AGAIN)
     await interventions.note(tx, actor, "code", "portal", "gave the log-in code")
     await portal_account.put(tx, name, code=sealed.seal(code.encode()), given_at=NOW)
     await gates.look_now(tx, Lane.PORTAL)

@@ -10,11 +10,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 from pydantic import SecretStr
 
-from fusion.account import CODE_LIFE, KeptAccount
+from fusion.account import KeptAccount
 from fusion.browser import WebPortal
 from fusion.pages.memory import Shut
 from fusion.pages.new_password import Answer, missing
@@ -36,6 +37,15 @@ class User:
     portal: Callable[[], WebPortal]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wait:
+    """How a code is waited for: as long as it is good, with a look every so many seconds."""
+
+    life: timedelta
+    say: Callable[[str], None]
+    look: float
+
+
 async def rotate(old: User, new: User, pack: Pack, *, say: Callable[[str], None], look: float = 2.0) -> str:
     """Change the password from *old* to *new*; what became of it, in a sentence.
 
@@ -49,11 +59,12 @@ async def rotate(old: User, new: User, pack: Pack, *, say: Callable[[str], None]
             "PORTAL_NEW_PASSWORD is the old one, or lacks what the portal asks for",
             hint="for Fusion: letters, a capital, a number and a special character, and none of the last ten",
         )
+    wait = _Wait(life=pack.code_life, say=say, look=look)
     row = await old.account.account()
     in_doubt = row is not None and row.next_password is not None
     # Somebody is here and does just what these ask for.
     await old.account.forgive(Standing.EXPIRED)
-    answer = await _changed(old, new, say=say, look=look, in_doubt=in_doubt)
+    answer = await _changed(old, new, wait, in_doubt=in_doubt)
     match answer:
         case Answer.CHANGED:
             await old.account.changed(new.account)
@@ -62,13 +73,13 @@ async def rotate(old: User, new: User, pack: Pack, *, say: Callable[[str], None]
             await old.account.not_changed()
             raise EntryError("the portal does not accept the new password", hint="choose one that it never had")
         case Answer.OLD_IS_WRONG if in_doubt:
-            return await _is_it_the_new_one(old, new, say=say, look=look)
+            return await _is_it_the_new_one(old, new, wait)
         case Answer.OLD_IS_WRONG:
             await old.account.not_changed()
             raise SetupError("the portal says that PORTAL_PASSWORD is wrong", hint="correct it; nothing was changed")
 
 
-async def _changed(old: User, new: User, *, say: Callable[[str], None], look: float, in_doubt: bool) -> Answer:
+async def _changed(old: User, new: User, wait: _Wait, *, in_doubt: bool) -> Answer:
     async def about_to_change() -> None:
         await old.account.about_to_change(new.account)
 
@@ -77,8 +88,7 @@ async def _changed(old: User, new: User, *, say: Callable[[str], None], look: fl
             return await _with_a_code(
                 lambda: portal.change_password(old.password, new.password, about_to_change=about_to_change),
                 old.account,
-                say=say,
-                look=look,
+                wait,
             )
     except Shut as shut:
         if in_doubt and shut.standing in (Standing.REFUSED, Standing.UNANSWERED):
@@ -86,11 +96,11 @@ async def _changed(old: User, new: User, *, say: Callable[[str], None], look: fl
         raise
 
 
-async def _is_it_the_new_one(old: User, new: User, *, say: Callable[[str], None], look: float) -> str:
+async def _is_it_the_new_one(old: User, new: User, wait: _Wait) -> str:
     """The change whose answer was lost must have been made; only the portal can say so."""
     try:
         async with new.portal() as portal:
-            await _with_a_code(portal.enter, new.account, say=say, look=look)
+            await _with_a_code(portal.enter, new.account, wait)
     except Shut as shut:
         if shut.standing is Standing.REFUSED:
             raise SetupError(
@@ -102,11 +112,9 @@ async def _is_it_the_new_one(old: User, new: User, *, say: Callable[[str], None]
     return f"The portal had the new password already: {_TAKE_OVER}."
 
 
-async def _with_a_code(
-    work: Callable[[], Awaitable[T]], account: KeptAccount, *, say: Callable[[str], None], look: float
-) -> T:
+async def _with_a_code(work: Callable[[], Awaitable[T]], account: KeptAccount, wait: _Wait) -> T:
     """What the work gives; where it waits for a code, as soon as a person has given it."""
-    until, said, forgiven = time.monotonic() + CODE_LIFE.total_seconds(), False, False
+    until, said, forgiven = time.monotonic() + wait.life.total_seconds(), False, False
     while True:
         try:
             return await work()
@@ -117,8 +125,8 @@ async def _with_a_code(
                 await account.forgive(Standing.EXPIRED)
             elif shut.standing is Standing.CODE and time.monotonic() < until:
                 if not said:
-                    say(f"{shut}: {shut.hint}")
+                    wait.say(shut.whole)
                 said = True
-                await asyncio.sleep(look)
+                await asyncio.sleep(wait.look)
             else:
                 raise

@@ -47,8 +47,9 @@ def code(
     resend: Annotated[bool, typer.Option("--resend", help="Have the portal send a new one.")] = False,
     json: Json = False,
 ) -> None:
-    """Give the log-in code that the portal sent, within its ten minutes; kept sealed until the worker reads it."""
+    """Give the log-in code that the portal sent, while it is good; kept sealed until the worker reads it."""
     from fusion.doorbell import give_code, send_anew
+    from fusion.pages.pack_file import load_pack
 
     if (digits is None) is not resend or (digits is not None and not digits.strip().isalnum()):
         raise typer.BadParameter("give either the code or --resend")
@@ -57,8 +58,8 @@ def code(
     if digits is None:
         act(lambda tx, actor: send_anew(tx, name, actor=actor), json=json)
         return
-    sealed, given = Sealed(settings.sync.keys), digits.strip()
-    act(lambda tx, actor: give_code(tx, name, given, sealed=sealed, actor=actor), json=json)
+    sealed, given, life = Sealed(settings.sync.keys), digits.strip(), load_pack(settings.sync.pack).code_life
+    act(lambda tx, actor: give_code(tx, name, given, life=life, sealed=sealed, actor=actor), json=json)
 
 
 @app.command()
@@ -118,7 +119,6 @@ async def _rotate(settings: Settings) -> str:
 
 
 async def _status(settings: Settings) -> dict[str, Any]:
-    from fusion.account import CODE_LIFE
     from fusion.pages.pack_file import load_pack
     from fusion.pages.standing import Standing
 
@@ -130,7 +130,8 @@ async def _status(settings: Settings) -> dict[str, Any]:
             gate = (await gates.read(tx))[Lane.PORTAL]
     finally:
         await db.close()
-    days = load_pack(settings.sync.pack).password_days
+    pack = load_pack(settings.sync.pack)
+    days = pack.password_days
     waits = account is not None and account.standing is None and account.asked_at is not None
     told = alarm(account, days) if account else None
     found: dict[str, datetime | str | None] = {
@@ -139,7 +140,7 @@ async def _status(settings: Settings) -> dict[str, Any]:
         "next_move": Standing.CODE.hint if waits else account.hint if account else None,
         "since": account.shut_at if account else None,
         "waits_for_a_code_since": account.asked_at if account else None,
-        "code_is_good_until": account.asked_at + CODE_LIFE if account and account.asked_at else None,
+        "code_is_good_until": account.asked_at + pack.code_life if account and account.asked_at else None,
         "password_used_since": account.used_from if account else None,
         "password_expires_by": expires_at(account, days) if account else None,
         "password_warning": f"{told.said} Next: {told.move}." if told else None,

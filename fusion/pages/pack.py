@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -280,6 +280,11 @@ class Pack(Data):
     def password_days(self) -> int | None:
         """How long a password is good; None if for ever, or if nothing is known of it."""
         return self.password.days if self.password else None
+
+    @property
+    def code_life(self) -> timedelta:
+        """How long a log-in code is good, from the moment at which it was asked for."""
+        return timedelta(minutes=self.login.code.minutes if self.login.code else 0)
 
     @property
     def edition(self) -> str:

@@ -110,7 +110,7 @@ async def test_neither_the_password_nor_the_code_nor_the_profile_rests_in_the_op
     await account.recall()
     await account.asked()
     async with db.writing() as tx:
-        await give_code(tx, NAME, "424242", sealed=Sealed([KEY]), actor="dana")
+        await give_code(tx, NAME, "424242", life=timedelta(minutes=10), sealed=Sealed([KEY]), actor="dana")
     await account.keep(Profile(storage={"cookies": [{"value": "a-cookie"}]}, session={"window": "a-window"}))
     kept = repr(await columns(db))
     assert not any(secret in kept for secret in (CANARY, "424242", "a-cookie", "a-window"))
@@ -123,7 +123,7 @@ async def test_a_code_is_read_once_and_is_gone_with_that(db: Database) -> None:
     await account.asked()
     assert await account.given() is None
     async with db.writing() as tx:
-        await give_code(tx, NAME, "424242", sealed=Sealed([KEY]), actor="dana")
+        await give_code(tx, NAME, "424242", life=timedelta(minutes=10), sealed=Sealed([KEY]), actor="dana")
     given = await account.given()
     assert given is not None
     assert given.code is not None
@@ -137,13 +137,26 @@ async def test_a_code_that_nobody_waits_for_or_that_is_late_is_refused(db: Datab
     await account.recall()
     with pytest.raises(EntryError, match="no log-in waits"):
         async with db.writing() as tx:
-            await give_code(tx, NAME, "424242", sealed=Sealed([KEY]), actor="dana")
+            await give_code(tx, NAME, "424242", life=timedelta(minutes=10), sealed=Sealed([KEY]), actor="dana")
     await account.asked()
     await age(db, "asked_at", timedelta(minutes=11))
-    with pytest.raises(EntryError, match="ten minutes") as late:
+    with pytest.raises(EntryError, match="10 minutes") as late:
         async with db.writing() as tx:
-            await give_code(tx, NAME, "424242", sealed=Sealed([KEY]), actor="dana")
+            await give_code(tx, NAME, "424242", life=timedelta(minutes=10), sealed=Sealed([KEY]), actor="dana")
     assert "--resend" in late.value.hint
+
+
+async def test_a_code_is_taken_as_long_as_the_pack_says_that_it_is_good(db: Database) -> None:
+    account = account_in(db)
+    await account.recall()
+    await account.asked()
+    await age(db, "asked_at", timedelta(minutes=6))
+    with pytest.raises(EntryError, match="more than 5 minutes ago"):
+        async with db.writing() as tx:
+            await give_code(tx, NAME, "424242", life=timedelta(minutes=5), sealed=Sealed([KEY]), actor="dana")
+    async with db.writing() as tx:
+        await give_code(tx, NAME, "424242", life=timedelta(minutes=7), sealed=Sealed([KEY]), actor="dana")
+    assert await account.given() is not None
 
 
 async def test_after_a_restart_only_a_person_has_a_new_code_sent(db: Database) -> None:
@@ -153,7 +166,7 @@ async def test_after_a_restart_only_a_person_has_a_new_code_sent(db: Database) -
     await account.asked()
     assert await recalled(db) is Standing.CODE
     async with db.writing() as tx:
-        await give_code(tx, NAME, "424242", sealed=Sealed([KEY]), actor="dana")
+        await give_code(tx, NAME, "424242", life=timedelta(minutes=10), sealed=Sealed([KEY]), actor="dana")
     assert await recalled(db) is Standing.CODE
     assert (await columns(db))["code"] is None
     async with db.writing() as tx:

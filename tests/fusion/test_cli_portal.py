@@ -152,7 +152,7 @@ async def test_a_code_that_comes_too_late_is_told_how_to_get_another(
     await account.asked()
     await age(db, "asked_at", timedelta(minutes=10, seconds=1))
     assert await said(run, "code", CODE, code=1) == (
-        "the code was asked for more than ten minutes ago.\n  → `fusion-sync portal code --resend` has a new one sent\n"
+        "the code was asked for more than 10 minutes ago.\n  → `fusion-sync portal code --resend` has a new one sent\n"
     )
     assert await said(run, "code", "--resend") == (
         "The portal is asked for a new code; the one before is good no more.\n"

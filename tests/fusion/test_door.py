@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from portal_people import AVA, USERNAME, Clinic, a_patient, web_portal
+from portal_people import AVA, PACK, USERNAME, Clinic, a_patient, web_portal
 from portal_place import Place, alone
 from pydantic import SecretStr
 
@@ -95,6 +95,22 @@ async def test_maintenance_is_named_and_over_when_it_is_over(alone: Place, statu
     alone.control.door(maintenance=0)
     assert await alone.portal.read(portal_id) is not None
     assert door_of(alone.clinic.standin) == ["login"]
+
+
+async def test_a_portal_that_is_down_is_an_outage_and_says_nothing_of_the_password(tmp_path: Path) -> None:
+    unknown = PACK.model_copy(update={"stops": ()})
+    async with StandInPortal() as standin, web_portal(standin, tmp_path, pack=unknown) as portal:
+        standin.control.door(maintenance=503)
+        with pytest.raises(Outage, match="answers with status 503"):
+            await portal.read("10230001")
+        standin.control.door(maintenance=0)
+        assert await portal.read("10230001") is None
+        await standin.close()
+        # On the page that is open, and then with a page load.
+        for said in ("does not serve requests", "cannot be reached"):
+            with pytest.raises(Outage, match=said):
+                await portal.read("10230001")
+        assert door_of(standin) == ["login"]
 
 
 async def test_a_log_in_waits_on_its_page_for_the_code_that_a_person_gives(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ async def test_a_code_on_the_way_is_waited_for(scene: Scene) -> None:
         while (code := scene.standin.control.code(USERNAME)) is None or not scene.said:
             await asyncio.sleep(0.05)
         async with scene.db.writing() as tx:
-            await give_code(tx, NAME, code, sealed=Sealed([KEY]), actor="dana")
+            await give_code(tx, NAME, code, life=PACK.code_life, sealed=Sealed([KEY]), actor="dana")
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         tasks.create_task(person())

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ async def test_three_starts_that_are_killed_take_one_log_in_and_one_code(
         code = standin.control.code(USERNAME)
         assert code
         async with db.writing() as tx:
-            await give_code(tx, "the robot", code, sealed=Sealed([KEY]), actor="dana")
+            await give_code(tx, "the robot", code, life=timedelta(minutes=10), sealed=Sealed([KEY]), actor="dana")
         assert await portal.read(chart) is not None
     await db.close()
     for _ in range(3):
