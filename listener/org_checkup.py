@@ -60,6 +60,8 @@ async def examine_org(
         ("view all", _view_all(org, needs.object_name)),
         ("clock", _clock(org, clock)),
         ("fields", _fields(org, needs)),
+        ("encrypted", _encrypted(org, needs)),
+        ("sharing", _sharing(org, needs)),
         ("stream", _stream(login, settings)),
         ("channel", _channel(org, settings.channel, needs)),
         ("limits", _limits(org, clock())),
@@ -130,6 +132,35 @@ async def _fields(org: OrgSetup, needs: Needs) -> AsyncIterator[Finding]:
     for name, values in needs.says.items():
         if name in there:
             yield _picklist(there[name], values)
+
+
+async def _encrypted(org: OrgSetup, needs: Needs) -> AsyncIterator[Finding]:
+    there = await org.describe(needs.object_name)
+    masked = [f"{label} ({name})" for name, label in needs.reads.items() if name in there and there[name].encrypted]
+    if not masked:
+        return
+    told = ", ".join(masked)
+    try:
+        clear = await org.sees_clear(await org.user_id())
+    except (SetupError, EntryError):
+        move = f"{_LET_LOOK}; or an administrator: does {WORKS} give View Encrypted Data?"
+        yield _finding("encrypted", Verdict.WARNING, f"This user may not see whether {told} comes in clear.", move)
+        return
+    if clear:
+        yield _finding("encrypted", Verdict.OK, f"{told} comes in clear.")
+    else:
+        said = f"Without View Encrypted Data, {told} comes masked, and every patient who has one is refused."
+        yield _finding("encrypted", Verdict.WRONG, said, f"deploy the package, then {_ASSIGN}")
+
+
+async def _sharing(org: OrgSetup, needs: Needs) -> AsyncIterator[Finding]:
+    kept = await org.unwritable(await org.user_id(), needs.object_name, needs.ready)
+    if kept is None:
+        yield _finding("sharing", Verdict.OK, f"Sharing lets this user write to {needs.object_name}.")
+    else:
+        told = f"Sharing keeps this user from writing to {kept}, which somebody else owns: no answer would be taken."
+        move = "put this user into the public group Fusion Sync, or let a sharing rule of your own give it edit"
+        yield _finding("sharing", Verdict.WRONG, told, move)
 
 
 def _picklist(field: FieldDescription, values: Sequence[str]) -> Finding:

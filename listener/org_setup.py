@@ -1,8 +1,8 @@
 """How the org is set up around us: who may what, and what is on the channel. Reads only.
 
-Every question here asks for "View Setup and Configuration", which the work does not need: `SetupError` or `EntryError`
-where this user does not have it. Sources: Object Reference, "PermissionSetAssignment", "ObjectPermissions"; Tooling
-API, "PlatformEventChannel", "PlatformEventChannelMember".
+Every question but `unwritable` asks for "View Setup and Configuration", which the work does not need: `SetupError` or
+`EntryError` where this user does not have it. Sources: Object Reference, "PermissionSetAssignment",
+"ObjectPermissions", "UserRecordAccess"; Tooling API, "PlatformEventChannel", "PlatformEventChannelMember".
 """
 
 from __future__ import annotations
@@ -52,6 +52,21 @@ class OrgSetup(SalesforceOrg):
         ways = {one["ParentId"] for one in await self._rows("ObjectPermissions", given, "ParentId")}
         ways |= {one["Id"] for one in await self._rows("PermissionSet", "PermissionsViewAllData = true", "Id")}
         return bool(ways & await self._assigned(user_id))
+
+    async def sees_clear(self, user_id: str) -> bool:
+        """Whether the user has View Encrypted Data; else encrypted fields come masked."""
+        clear = await self._rows("PermissionSet", "PermissionsViewEncryptedData = true", "Id")
+        return bool({one["Id"] for one in clear} & await self._assigned(user_id))
+
+    async def unwritable(self, user_id: str, object_name: str, ready: str) -> str | None:
+        """The id of the record saved last of those that are `ready`, if sharing keeps the user from writing it."""
+        last = f"{api_name(ready)} = true ORDER BY LastModifiedDate DESC LIMIT 1"
+        for one in await self._rows(api_name(object_name), last, "Id"):
+            of_it = f"UserId = '{as_id(user_id)}' AND RecordId = '{as_id(one['Id'])}'"
+            access = await self._rows("UserRecordAccess", of_it, "RecordId", "HasEditAccess")
+            if not all(found["HasEditAccess"] for found in access):
+                return as_id(one["Id"])
+        return None
 
     async def members(self, channel: str) -> list[Member] | None:
         """The objects on a channel by its name in a subscription (`/data/…`); None where there is no such channel."""

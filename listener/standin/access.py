@@ -98,6 +98,20 @@ class Access:
     def visible(self, person: Person, sobject: Sobject, rows: Iterator[Row]) -> Iterator[Row]:
         return (row for row in rows if self.sees(person, sobject, row))
 
+    def edits(self, person: Person, sobject: Sobject, row: Row) -> bool:
+        """Whether rights and sharing let them write the record."""
+        grant = self.grant(person, sobject.name)
+        return grant.edit and (grant.modify_all or self._shared(person, sobject, row, edit=True))
+
+    def of_records(self, person: Person) -> Iterator[Row]:
+        """What *person* may do with each record of a clinic, as rows of `UserRecordAccess`."""
+        for sobject in self._store.schema.objects.values():
+            if sobject.tracked:
+                for row in self._store.rows(sobject):
+                    read = self.sees(person, sobject, row)
+                    may = {"HasReadAccess": read, "HasEditAccess": read and self.edits(person, sobject, row)}
+                    yield {"Id": row["Id"], "UserId": person.id, "RecordId": row["Id"], **may}
+
     def get(self, person: Person, sobject: Sobject, record_id: str) -> Row:
         """The live row as *person* may find it; NOT_FOUND for one that is not shared with them."""
         row = self._store.get(sobject, record_id)
@@ -114,8 +128,7 @@ class Access:
             if self._store.locked[str(row["Id"])]:
                 self._store.locked[str(row["Id"])] -= 1
                 raise locked(str(row["Id"]))
-            grant = self.grant(person, sobject.name)
-            if not (grant.modify_all or self._shared(person, sobject, row, edit=True)):
+            if not self.edits(person, sobject, row):
                 raise ApiError("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", fields=[])
 
         return Transaction(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from listener.standin.metadata.archive import unpack
-from listener.standin.metadata.grants import VIEW_ALL_DATA
+from listener.standin.metadata.grants import VIEW_ALL_DATA, VIEW_ENCRYPTED
 from listener.standin.metadata.setup import Setup
 from listener.standin.people import Person
 from listener.standin.schema import Row
@@ -65,8 +65,8 @@ def show_setup(setup: Setup, store: Store) -> None:
     for stale in list(store.rows(OBJECT_PERMISSIONS)):
         store.purge(OBJECT_PERMISSIONS, str(stale["Id"]))
     for one in setup.permission_sets:
-        sees_all = VIEW_ALL_DATA in one.user_permissions
-        told: Row = {"Name": one.name, "Label": one.label, "PermissionsViewAllData": sees_all}
+        may = {f"Permissions{name}": name in one.user_permissions for name in (VIEW_ALL_DATA, VIEW_ENCRYPTED)}
+        told: Row = {"Name": one.name, "Label": one.label, **may}
         parent = store.seed(PERMISSION_SET, told, in_place_of=named.get(one.name))
         for object_name, grant in one.objects.items():
             store.seed(

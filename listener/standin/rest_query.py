@@ -15,6 +15,7 @@ from listener.standin.problems import ApiError
 from listener.standin.query import checked, run
 from listener.standin.schema import FieldType, Row, Sobject
 from listener.standin.soql import parse
+from listener.standin.standard import RECORD_ACCESS
 
 SMALLEST, LARGEST = 200, 2000
 MAX_OFFSET = 2000
@@ -61,7 +62,10 @@ class Queries:
             return web.json_response(_columns(sobject, selected))
         resource = call.part("resource")
         store = self._api.store
-        kept = self._api.access.visible(person, sobject, store.rows(sobject, deleted=resource == "queryAll"))
+        if sobject.name == RECORD_ACCESS.name:
+            kept = self._api.access.of_records(person)
+        else:
+            kept = self._api.access.visible(person, sobject, store.rows(sobject, deleted=resource == "queryAll"))
         rows = run(kept, sobject, query, store.now().date())
         self._api.note_read(call, object_name=sobject.name, rows=len(rows))
         if not query.fields:

@@ -84,6 +84,7 @@ PERMISSION_SET = Sobject(
             Field(name="Label", label="Permission Set Label", length=80),
             Field(name="NamespacePrefix", label="Namespace Prefix", length=15),
             Field(name="PermissionsViewAllData", label="View All Data", type=T.BOOLEAN, default=False),
+            Field(name="PermissionsViewEncryptedData", label="View Encrypted Data", type=T.BOOLEAN, default=False),
         )
     ),
 )
@@ -106,6 +107,26 @@ OBJECT_PERMISSIONS = Sobject(
                 Field(name=f"Permissions{right}", label=f"Allow {right}", type=T.BOOLEAN, default=False)
                 for right in ("Create", "Read", "Edit", "Delete", "ViewAllRecords", "ModifyAllRecords")
             ),
+        )
+    ),
+)
+
+# Not kept but worked out for who asks, of themselves: may they read and write that record ("UserRecordAccess")?
+RECORD_ACCESS = Sobject(
+    name="UserRecordAccess",
+    label="User Record Access",
+    plural="User Record Access",
+    key_prefix="0UR",
+    creatable=False,
+    updatable=False,
+    deletable=False,
+    fields=by_name(
+        (
+            Field(name="Id", label="Record ID", type=T.ID, length=18, system=True),
+            Field(name="UserId", label="User ID", type=T.REFERENCE, length=18, refers_to=("User",)),
+            Field(name="RecordId", label="Record ID", type=T.REFERENCE, length=18),
+            Field(name="HasReadAccess", label="Has Read Access", type=T.BOOLEAN),
+            Field(name="HasEditAccess", label="Has Edit Access", type=T.BOOLEAN),
         )
     ),
 )
@@ -222,6 +243,7 @@ def standard_schema() -> Schema:
             ORGANIZATION,
             PERMISSION_SET,
             OBJECT_PERMISSIONS,
+            RECORD_ACCESS,
             ASSIGNMENT,
             PERMISSION_SET_LICENSE,
             LICENSE_ASSIGNMENT,

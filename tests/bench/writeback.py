@@ -12,7 +12,7 @@ import os
 import platform
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ from sqlalchemy import insert
 from fusion.cli.migrate import migrate
 from fusion.drain import drain
 from fusion.mapping import load_mapping
-from fusion.patient import Edit, Identity, Patient, Shown
+from fusion.patient import Patient, Shown
 from fusion.portal import AboutToSave
 from fusion.standin.intakes import intakes
 from fusion.turn import Worker
@@ -68,11 +68,9 @@ class _TimedPortal(FakePortal):
         self.saved_at.append(datetime.now(UTC))
         return portal_id
 
-    async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
-    ) -> Shown:
+    async def update(self, *given: Any, **more: Any) -> Shown:
         """As in `FakePortal`."""
-        shown = await FakePortal.update(self, portal_id, edits, expect=expect, about_to_save=about_to_save)
+        shown = await FakePortal.update(self, *given, **more)
         self.saved_at[-1] = datetime.now(UTC)
         return shown
 

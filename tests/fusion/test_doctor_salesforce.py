@@ -23,7 +23,7 @@ from listener.standin.metadata.archive import pack
 from listener.standin.package import shipped
 from listener.standin.server import utc_now
 from tests.org_metadata import changed
-from tests.org_rig import settings_for, stand_in
+from tests.org_rig import patient, settings_for, stand_in
 
 Open = Callable[..., Awaitable[StandInOrg]]
 MEMBER = "platformEventChannelMembers/FusionSync_chn_Patient_ChangeEvent.platformEventChannelMember"
@@ -82,12 +82,15 @@ async def the_bad_one() -> tuple[str, str, str, str]:
 
 
 async def test_where_all_is_right_every_question_has_its_answer(opened: Open) -> None:
-    await opened()
+    org = await opened()
+    org.control.create(patient())
     findings = await examined()
     assert {one["verdict"] for one in findings} == {"ok"}
     assert [one["check"] for one in findings] == [
-        *("user", "view all", "clock", "fields", "package", "package", "stream", "channel", "limits", "limits"),
+        *("user", "view all", "clock", "fields", "package", "package", "encrypted", "sharing"),
+        *("stream", "channel", "limits", "limits"),
     ]
+    assert list(org.ledger.of("write")) == []  # it reads only
 
 
 async def test_a_person_reads_it_as_a_table(opened: Open) -> None:
@@ -111,6 +114,7 @@ async def test_the_wrong_user_is_found(opened: Open) -> None:
     assert f"{WORKS} is not assigned" in user["said"]
     assert "log in as the integration user" in user["move"]
     assert {one["check"] for one in others} == {"fields"}  # it sees none but ours, and may write none
+    assert "SSN__c" in others[0]["said"]
 
 
 async def test_a_missing_view_all_is_found_whichever_way_it_was_lost(opened: Open) -> None:
@@ -150,12 +154,33 @@ async def test_a_field_of_ours_that_may_not_be_written_is_named_by_its_label(ope
     assert "may not write Fusion Sync Status (Fusion_Sync_Status__c)" in said
 
 
+async def test_an_ssn_that_comes_masked_is_found(opened: Open) -> None:
+    org = await opened()
+    masked = (f"permissionsets/{WORKS}.permissionset", "<name>ViewEncryptedData<", "<name>RunReports<")
+    assert org.control.deploy(package(masked))["success"]
+    check, verdict, said, move = await the_bad_one()
+    assert (check, verdict) == ("encrypted", "wrong")
+    assert "Without View Encrypted Data, SSN (SSN__c) comes masked" in said
+    assert "assign the permission set" in move
+
+
+async def test_records_that_sharing_keeps_from_us_are_found(opened: Open) -> None:
+    org = await opened()
+    record_id = org.control.create(patient())
+    (member,) = org.control.records("GroupMember")
+    org.control.delete(member["Id"], by="admin")
+    check, verdict, said, move = await the_bad_one()
+    assert (check, verdict) == ("sharing", "wrong")
+    assert f"keeps this user from writing to {record_id}" in said
+    assert "public group Fusion Sync" in move
+
+
 async def test_a_user_who_may_not_look_at_the_set_up_is_told_so_and_nothing_fails(opened: Open) -> None:
     org = await opened()
     org.control.assign("integration", WORKS, LISTENS)
     found = await bad()
     assert [(one["check"], one["verdict"]) for one in found] == [
-        *(("user", "warning"), ("view all", "warning"), ("channel", "warning")),
+        *(("user", "warning"), ("view all", "warning"), ("encrypted", "warning"), ("channel", "warning")),
     ]
     assert all("may not see" in one["said"] for one in found)
     assert all(f"assign {LOOKS} to this user; or an administrator" in one["move"] for one in found)

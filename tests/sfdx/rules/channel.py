@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from listener.org_setup import entity_of
 from listener.settings import SalesforceSettings
 from tests.sfdx.package import Component, FieldFacts, Finding, Project
 from tests.sfdx.rules.access import LISTENER, readable
@@ -27,13 +28,8 @@ def findings(project: Project) -> Iterator[Finding]:
     for one in project.of("PlatformEventChannelMember"):
         entities[one.text("selectedEntity")] = one
         yield from _member(project, one)
-    if event_entity(project.mapping.object_name) not in entities:
+    if entity_of(project.mapping.object_name) not in entities:
         yield Finding(project.mapping.object_name, "is mapped, but no member puts it on the channel")
-
-
-def event_entity(object_name: str) -> str:
-    """`Patient__c` -> `Patient__ChangeEvent`, `Contact` -> `ContactChangeEvent` ("Change Event Object Names")."""
-    return f"{object_name.removesuffix('c')}ChangeEvent" if object_name.endswith("__c") else f"{object_name}ChangeEvent"
 
 
 def _member(project: Project, one: Component) -> Iterator[Finding]:
@@ -43,7 +39,7 @@ def _member(project: Project, one: Component) -> Iterator[Finding]:
     # The name has single underscores where the channel and the entity have two.
     if one.name != (named := f"{channel}_{entity}".replace("__", "_")):
         yield one.finding(f"must be called {named}")
-    object_name = next((name for name in project.objects if event_entity(name) == entity), None)
+    object_name = next((name for name in project.objects if entity_of(name) == entity), None)
     if object_name is None:
         yield one.finding(f"selects {entity}, which no object of the project emits")
         return
