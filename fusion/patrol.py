@@ -19,7 +19,7 @@ from datetime import timedelta, tzinfo
 import structlog
 
 from fusion.codes import Code
-from fusion.drift import ENTRANCE, Place, Waits, Walk, waits
+from fusion.drift import ENTRANCE, VITAL, Place, Waits, Walk, waits
 from fusion.portal import Refused
 from fusion.visit import on_lane
 from listener import drifts, gates, links
@@ -96,6 +96,9 @@ class Patrol:
                 said = f"{Code.PORTAL_CHANGED.sentence(refused.detail)} It is looked into by itself."
                 raise Waits((), said[:255], until=self._again - age, evidence=refused.evidence)
             found = await self._walked([chart] if chart is not None else await self._some_charts())
+            if found and not VITAL & found.keys():
+                # Now that it is known, the rest of the chart can be brought up to date.
+                raise Waits((), str(waits(found, found.keys())), until=timedelta(0), evidence=refused.evidence)
         if found:
             raise waits(found, found.keys(), evidence=refused.evidence)
 

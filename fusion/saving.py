@@ -51,7 +51,7 @@ async def put_off(turn: Turn, waits: Waits, worker: Worker) -> None:
     if evidence is None and worker.patrol is not None:
         evidence = worker.patrol.evidence_of(waits.places)
     after = before.waiting(
-        waits.until or _AT_MOST,
+        _AT_MOST if waits.until is None else waits.until,
         code=before.code if before.code == CONFIRMED_NEW else Code.PORTAL_CHANGED,
         message=str(waits),
         evidence=evidence,

@@ -19,6 +19,7 @@ WIDGETS: Mapping[str, tuple[Widget, ...]] = {
     "picker": (Widget.DATE,),
     "checks": (Widget.SELECT,),
     "keys": (Widget.SELECT,),
+    "line": (Widget.SELECT,),
     "slow": _PLAIN,
     "forgetful": _PLAIN,
     "shy": (Widget.TYPEAHEAD,),
@@ -27,10 +28,10 @@ WIDGETS: Mapping[str, tuple[Widget, ...]] = {
 """What a field may be drawn as, and of which kinds.
 
 `picker`: a calendar, nothing can be typed. `checks`: a box to tick for each option, none an input. `keys`: a list that
-listens to keys really pressed and has only what is in view. `slow`: a mask that eats what comes too fast. `forgetful`:
-after a change of it the form is drawn anew, and what was typed meanwhile is lost. `shy`: hears nothing right after the
-form was opened. `racy`: asks with every key, and shows whatever answer comes last, be it to an earlier one. (Sources:
-O1 in research/portal.md, and what is told there of other portals.)
+listens to keys really pressed and has only what is in view. `line`: a box of text. `slow`: a mask that eats what comes
+too fast. `forgetful`: after a change of it the form is drawn anew, and what was typed meanwhile is lost. `shy`: hears
+nothing right after the form was opened. `racy`: asks with every key, and shows whatever answer comes last, be it to an
+earlier one. (Sources: O1 in research/portal.md, and what is told there of other portals.)
 """
 
 
@@ -41,7 +42,8 @@ class Look:
     `labels`: what they are called. `hidden`: left out. `widgets`: drawn as one of `WIDGETS`. `aside`: fields of section
     Patient that have moved to a section of their own. `demands`: a regular expression that the field must match in each
     save, whether it was changed or not; "" means that it must not be empty. `long_lists`: lists have only what is in
-    view, and the search's goes on where it ends. In `widgets` "Include inactive" may be `checks`, too.
+    view, and the search's goes on where it ends. In `widgets` "Include inactive" may be `checks`, too. `options`: what
+    options are called, by their usual names; "" leaves one out.
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Look:
     aside: frozenset[str] = frozenset()
     demands: Mapping[str, str] = field(default_factory=dict)
     long_lists: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def but(self, **changed: object) -> Self:
         """The same with these changed; BadRule where a name, a type or a widget is not one of ours."""
@@ -57,7 +60,7 @@ class Look:
             if name == "long_lists":
                 if not isinstance(value, bool):
                     raise BadRule("long_lists: true or false")
-            elif name in ("labels", "widgets", "demands"):
+            elif name in ("labels", "widgets", "demands", "options"):
                 if not isinstance(value, Mapping) or not all(isinstance(v, str) for v in value.values()):
                     raise BadRule(f"{name}: an object of texts")
             elif name in ("hidden", "aside"):
@@ -99,10 +102,10 @@ class Look:
                 {
                     "name": one.label,
                     "label": self.labels.get(one.label, one.label),
-                    "widget": one.widget,
+                    "widget": Widget.TEXT if self.widgets.get(one.label) == "line" else one.widget,
                     "drawn": self.widgets.get(one.label, ""),
                     "required": one.required or self.demands.get(one.label) == "",
-                    "options": one.options,
+                    "options": [shown for name in one.options if (shown := self.options.get(name, name))],
                     "pattern": one.pattern,
                     "must": one.must,
                     "longest": one.longest,
