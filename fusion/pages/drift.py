@@ -15,7 +15,6 @@ from rapidfuzz import fuzz, process
 
 from fusion.codes import Code
 from fusion.drift import Drift, Place, Walk
-from fusion.pages import search
 from fusion.pages.chart import open_chart
 from fusion.pages.entry import Entry, Gesture, Kind
 from fusion.pages.pack import Form
@@ -32,6 +31,7 @@ _BOXES = """boxes => boxes.map((box) => ({
   tag: box.tagName.toLowerCase(),
   type: box.getAttribute("type") ?? "text",
   editable: box.isContentEditable,
+  fixed: box.readOnly === true,
   options: [...(box.options ?? [])].map((option) => option.label),
 }))"""
 _IN_VIEW = script("labels.js")
@@ -39,7 +39,7 @@ _ALIKE = 55
 """Labels that mean the same are this much alike: "Birthdate" and "Date of birth" 78; others stay below 46."""
 
 _SELECT, _AREA, _LINE = "a select", "a text area", "a text box"
-_GROUP = "something that is no box"
+_GROUP, _FIXED = "something that is no box", "a box in which nothing can be typed"
 _FITS: Mapping[Kind, frozenset[str]] = {
     Kind.TEXT: frozenset({_LINE, _AREA}),
     Kind.TEXTAREA: frozenset({_AREA}),
@@ -51,7 +51,7 @@ _FITS: Mapping[Kind, frozenset[str]] = {
 }
 _FITS_GESTURE: Mapping[Gesture, frozenset[str]] = {
     Gesture.CHOOSE: frozenset({_LINE}),
-    Gesture.CALENDAR: frozenset({_LINE}),
+    Gesture.CALENDAR: frozenset({_LINE, _FIXED}),
     Gesture.CHECKS: frozenset({_GROUP}),
 }
 """What each kind can be typed into. A line break would be lost in a box of one line."""
@@ -116,8 +116,11 @@ def _what_changed(place: Place, refused: Refused) -> Drift:
 
 
 async def _search(tab: Tab) -> list[Drift]:
-    await search.be_inside(tab)
-    spots = tab.pack.search.inactive
+    search, box = tab.pack.search, tab.visible(tab.pack.search.box)
+    # Loaded anew: a page that is open keeps the words that it had.
+    await tab.open(tab.pack.routes.home, {"box": box}, expected=search.box[0].says)
+    await tab.clear()
+    spots = search.inactive
     if spots is not None and not await tab.all_of(spots).count():
         return [Drift(place=Place.SEARCH, expected=spots[0].says)]
     return []
@@ -191,6 +194,7 @@ def _box(told: Mapping[str, Any]) -> Box:
             what = _AREA
         case "input":
             what = _TYPES.get(told["type"].lower(), "a button")
+            what = _FIXED if told["fixed"] and what == _LINE else what
         case _:
             what = _AREA if told["editable"] else _GROUP
     return Box(what=what, options=tuple(told["options"]))
