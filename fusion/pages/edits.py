@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from playwright.async_api import Locator
 
 from fusion.codes import Code
-from fusion.pages import form
+from fusion.pages import document, form
 from fusion.pages.chart import ChartPage, chart_at_hand, id_on, is_newer, open_chart, read_chart
 from fusion.pages.locate import row_css
 from fusion.pages.pack import Form as FormSpec
@@ -118,7 +118,7 @@ async def _opened(tab: Tab, page: ChartPage, edit: Edit, spec: FormSpec) -> Loca
 def _evidence(tab: Tab, spec: FormSpec, before: str | None) -> Locator:
     """The section's "saved", with another revision than *before*; or in a document that was loaded after the save."""
     attribute = tab.pack.chart.revision
-    area = tab.anew if spec.elsewhere else tab.anew.locator(spec.area)
+    area = document.anew(tab) if spec.elsewhere else document.anew(tab).locator(spec.area)
     if attribute is None:
         return tab.visible(spec.saved, area)
     css = f"[{attribute}]"

@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from playwright.async_api import Locator
+from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from fusion.codes import Code
 from fusion.differences import same as equal
+from fusion.pages import document
 from fusion.pages.entry import Entry
 from fusion.pages.pack import Form as FormSpec
 from fusion.pages.press import press
@@ -46,6 +48,8 @@ async def fill(
     wanted = _written(tab, spec, values)
     last: Entry | None = None
     for number in range(_TRIES):
+        # A lock may bring the form anew at any time, as it was before: it is saved in this document, or not at all.
+        await document.mark(tab)
         if shows is not None and not number:
             wrong = _others(tab, wanted, [shows[field] for field in spec.fields if field in values])
         else:
@@ -107,32 +111,13 @@ async def save(
     whatever `about_to_save` raises, before the click.
     """
     typed = _written(tab, spec, values)
-    button = tab.visible(spec.save, form)
-    awake = button.and_(form.locator(":enabled"))
-    for _ in range(_TRIES):
-        is_awake, stopped, dropped, _ = await asyncio.gather(
-            awake.count(), complaining(button), _not_shown(tab, form, typed, leaving=None), tab.clear()
-        )
-        if not dropped:
-            break
-        # Drawn anew a moment after all was there.
-        await fill(tab, form, spec, values)
-    if not is_awake:
-        if not await _wakes_up(tab, awake):
-            await tab.first_of({"it": button}, expected=spec.save[0].says)
-            if marked := await complaining(form):
-                raise Refused(Code.REJECTED_VALUE, _named(marked, spec))
-            raise Refused(Code.NOT_SAVED, f"{spec.save[0].says} cannot be clicked")
-        await tab.clear()
-    if stopped:
-        raise Refused(Code.REJECTED_VALUE, _named(stopped, spec))
     alert = tab.visible(spec.alert, form)
-    if spec.sure is not None:
-        await tab.click(spec.save, form)
-        button = tab.visible(spec.sure)
-        if await tab.first_of({"sure": button, "alert": alert}, expected=spec.sure[0].says) == "alert":
-            raise await _complaint(tab, form, spec, typed, await alert.inner_text())
-    await tab.all_this_is_past()
+    try:
+        button = await _ready(tab, form, spec, values)
+    except (Refused, PlaywrightTimeout):
+        if await document.is_marked(tab):
+            raise
+        raise EntryError("the page was loaded anew before what was typed was saved", hint="it is typed again") from None
     await about_to_save()
     tab.pending = True
     await press(tab, button)
@@ -146,6 +131,37 @@ async def save(
     if answer == "duplicate":
         raise Refused(Code.DUPLICATE_WARNING)
     tab.saves += 1
+
+
+async def _ready(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> Locator:
+    """The button that saves, in a form that shows what was typed, with nothing over it; raises as `save` does."""
+    typed = _written(tab, spec, values)
+    button = document.marked(tab, tab.visible(spec.save, form))
+    awake = button.and_(form.locator(":enabled"))
+    for _ in range(_TRIES):
+        is_awake, stopped, dropped, _ = await asyncio.gather(
+            awake.count(), complaining(button), _not_shown(tab, form, typed, leaving=None), tab.clear()
+        )
+        if not dropped and await document.is_marked(tab):
+            break
+        # Drawn or loaded anew a moment after all was there.
+        await fill(tab, form, spec, values)
+    if not is_awake:
+        if not await _wakes_up(tab, awake):
+            await tab.first_of({"it": button}, expected=spec.save[0].says)
+            if marked := await complaining(form):
+                raise Refused(Code.REJECTED_VALUE, _named(marked, spec))
+            raise Refused(Code.NOT_SAVED, f"{spec.save[0].says} cannot be clicked")
+        await tab.clear()
+    if stopped:
+        raise Refused(Code.REJECTED_VALUE, _named(stopped, spec))
+    if spec.sure is None:
+        return button
+    await tab.click(spec.save, document.marked(tab, form))
+    sure, alert = document.marked(tab, tab.visible(spec.sure)), tab.visible(spec.alert, form)
+    if await tab.first_of({"sure": sure, "alert": alert}, expected=spec.sure[0].says) == "alert":
+        raise await _complaint(tab, form, spec, typed, await alert.inner_text())
+    return sure
 
 
 async def _wakes_up(tab: Tab, awake: Locator) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from fusion.codes import Code
+from fusion.pages import document
 from fusion.pages.entry import Entry
 from fusion.pages.pack import Pack
 from fusion.pages.script import script
@@ -111,14 +112,14 @@ async def _ask(tab: Tab, query: str) -> None:
                     raise Refused(Code.PORTAL_CHANGED, f"expected {search.inactive[0].says} to be ticked by a click")
                 await asyncio.sleep(_DRAWN)
     await tab.visible(search.box).fill(query, timeout=tab.patience.action * 1000)
-    await tab.all_this_is_past()
+    await document.mark(tab)
     if search.submit is not None:
         await tab.click(search.submit)
     await _answered(tab)
 
 
 async def _answered(tab: Tab) -> None:
-    settled = tab.anew.locator(tab.pack.search.settled).first
+    settled = document.anew(tab).locator(tab.pack.search.settled).first
     await tab.first_of({"settled": settled}, expected="search results", within=tab.patience.page)
     # A failure must not read as "nobody found".
     await tab.clear()
@@ -150,7 +151,7 @@ async def _to_the_end(tab: Tab, query: str) -> list[Result]:
         more = tab.visible(search.more) if search.more else None
         if more is None or not await more.count():
             return await _all_of_them(tab, query, read, answer["total"])
-        await tab.all_this_is_past()
+        await document.mark(tab)
         await more.click(timeout=tab.patience.action * 1000)
         await _answered(tab)
     raise EntryError(

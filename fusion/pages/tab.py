@@ -43,8 +43,6 @@ _LOOK = 0.45
 """Seconds for one call that waits, within which Playwright looks every 50 ms."""
 _ANSWER = 0.25
 """Seconds to wait for a request's answer and not look at the page. A page may keep a request open for ever."""
-_PAST = "data-fusion-sync-past"
-"""Attribute of a document whose answers are no longer waited for; see `Tab.all_this_is_past`."""
 
 
 class Tab:
@@ -275,16 +273,6 @@ class Tab:
         if self.wire.waiting or self.wire.unavailable:
             return Outage(f"the portal did not answer within {limit:g} s", hint="is it slow, or down?")
         return Refused(Code.PORTAL_CHANGED, f"expected {expected}")
-
-    async def all_this_is_past(self) -> None:
-        """What is on the page now is no answer to what is done next, where that loads a document: see `anew`."""
-        if self.pack.page.loads:
-            await self.evaluate("name => document.documentElement.setAttribute(name, '')", _PAST)
-
-    @property
-    def anew(self) -> Place | Locator:
-        """Where an answer comes up: in a document that was loaded since, if each answer of the portal's loads one."""
-        return self.place.locator(f":root:not([{_PAST}])") if self.pack.page.loads else self.place
 
     async def evaluate(self, function: str, given: object) -> Any:
         """What the function of JavaScript says where the portal works; in the page while it has no such frame."""

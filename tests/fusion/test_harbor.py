@@ -15,7 +15,7 @@ from fusion.patient import Edit, Field, Section
 from fusion.portal import Refused
 from fusion.standin.server import StandInPortal
 from listener.errors import EntryError, Outage
-from tests.story.interruptions import Actions
+from tests.story.interruptions import Actions, lock
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 PACK = load_pack("harbor")
@@ -149,3 +149,28 @@ async def test_a_lock_that_is_loaded_anew_under_our_hands_is_not_sent_an_empty_p
     await actions.end()
     assert actions.happened
     assert place.clinic.count("unlock_failed") == 0
+
+
+@pytest.mark.parametrize("section", [Section.PATIENT, Section.CONTACTS])
+async def test_a_form_that_a_lock_brings_anew_before_save_is_not_saved_as_it_was_before(
+    place: Place, section: Section
+) -> None:
+    """Its values were typed and read back; the lock comes right before the click on Save."""
+    patient = a_patient(last_name=f"Anew{section}")
+    portal_id = place.clinic.put(patient.values)
+    values = {Field.NICKNAME: "Avie"} if section is Section.PATIENT else {Field.GUARDIAN_NAME: "Rosa"}
+    edit = Edit(section=section, row=None, values=values)
+    await place.portal.read(portal_id)
+    place.clinic.begin()
+    page = (await place.portal.warm.tab()).page
+    actions = Actions(page)
+    actions.begin(
+        due=lambda: actions.names.count("click") == 2, deed=lambda: lock(place.clinic.standin, page, framed=True)
+    )
+    with pytest.raises(EntryError):
+        await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
+    await actions.end()
+    assert place.clinic.saves == []
+    assert place.clinic.count("refused") == 0
+    await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
+    assert [saved for *_, saved in place.clinic.saves] == [values]

@@ -25,12 +25,13 @@ _NO_ACTIONS = (
     *("__waitInfo__", "__abort__", "updateSubscription", "close", "dispose", "addInitScript"),
     *("registerLocatorHandler", "resolveLocatorHandlerNoReply"),
 )
-_WITHIN = 3.0
-"""Seconds for what comes in between to be on the page; a document that is just going away never shows it."""
+_WITHIN = 4.0
+"""Seconds for what comes in between to be on the page. A document that is just going away never shows it; then it is
+as it is anyway: a server that has locked the screen says so when it is asked next."""
 
 
 class Actions:
-    """The actions since `begin`, in order, by their names. `happened`: whether the deed was done when it was due.
+    """The actions since `begin`, in order, by their names. `happened`: whether it came to the deed.
 
     One for each browser: it takes the place of the callback by which Playwright sends, and passes all on.
     """
@@ -72,12 +73,12 @@ class Actions:
         self._send(message)
 
     async def _in_between(self) -> None:
+        self.happened = True
         try:
             with suppress(PlaywrightError, TimeoutError):
                 async with asyncio.timeout(_WITHIN):
                     assert self._deed is not None
                     await self._deed()
-                    self.happened = True
         finally:
             held, self._held = self._held or [], None
             for message in held:

@@ -182,7 +182,7 @@ async def wrong_after(place: Place, visit: Visit, what: str, phase: str) -> list
 
 
 async def disturbed(place: Place, kind: Kind, what: str, step: int) -> list[str] | None:
-    """What is wrong after such a visit; None if it had fewer steps, or there was no page to show it on."""
+    """What is wrong after such a visit; None if it had fewer steps."""
     visit = await place.ready(kind)
     if what in ON_THE_SCREEN:
         phase = await on_the_screen(place, visit, what, lambda: len(place.actions.names) == step)
@@ -209,7 +209,7 @@ async def test_before_each_step(place: Place, name: str, what: str, told: io.Str
     print(f"{place.skin}, {name}, {what}: {steps} steps, {without_effect} without effect, {len(wrong)} wrong")
     print("  ", {f"{phase} {end}": number for (phase, end), number in place.ends.items()})
     assert wrong == {}
-    # A visit has some looks more or less; and a page that is being loaded shows nothing.
+    # A visit has some looks more or less, as the answers come.
     assert without_effect <= 2 + steps // 5
 
 

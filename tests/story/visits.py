@@ -77,16 +77,14 @@ class Watched:
     async def find(self, patient: Patient) -> Sequence[Hit]:
         return await self.inner.find(patient)
 
-    async def read(self, portal_id: str) -> Shown | None:
-        return await self.inner.read(portal_id)
+    async def read(self, portal_id: str, **how: Any) -> Shown | None:
+        return await self.inner.read(portal_id, **how)
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
         return await self.inner.create(patient, about_to_save=self._noting(about_to_save))
 
-    async def update(
-        self, portal_id: str, edits: Sequence[Edit], *, expect: Identity, about_to_save: AboutToSave
-    ) -> Shown:
-        return await self.inner.update(portal_id, edits, expect=expect, about_to_save=self._noting(about_to_save))
+    async def update(self, portal_id: str, edits: Sequence[Edit], *, about_to_save: AboutToSave, **how: Any) -> Shown:
+        return await self.inner.update(portal_id, edits, about_to_save=self._noting(about_to_save), **how)
 
     def _noting(self, about_to_save: AboutToSave) -> AboutToSave:
         async def ask() -> None:
