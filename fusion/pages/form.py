@@ -114,8 +114,9 @@ async def save(
     alert = tab.visible(spec.alert, form)
     try:
         button = await _ready(tab, form, spec, values)
-    except (Refused, PlaywrightTimeout):
-        if await document.is_marked(tab):
+    except (Refused, PlaywrightTimeout) as reason:
+        unexpected = isinstance(reason, Refused) and reason.code is Code.UNEXPECTED_PAGE
+        if unexpected or await document.is_marked(tab):
             raise
         raise EntryError("the page was loaded anew before what was typed was saved", hint="it is typed again") from None
     await about_to_save()

@@ -181,7 +181,7 @@ async def gone_by(day: Day, visits: int, env: dict[str, str]) -> Counter[str]:
                     killed["program" if ends else "browser"] += 1
                     (process.kill if ends else lambda: kill_the_browser(process.pid))()
                 if not ends:
-                    await day.on.rest(hurry=True, within=90)
+                    await day.on.rest(hurry=True, within=240)
                     day.memory.append(await asyncio.to_thread(megabytes, process.pid))
             if not ends:
                 process.terminate()
@@ -189,7 +189,7 @@ async def gone_by(day: Day, visits: int, env: dict[str, str]) -> Counter[str]:
     return killed
 
 
-@pytest.mark.timeout(3600 if WHOLE else 240)
+@pytest.mark.timeout(3600 if WHOLE else 600)
 async def test_a_long_day_ends_with_every_chart_right_and_no_more_memory_than_at_noon(tmp_path: Path) -> None:
     visits = int(os.environ.get("FUSION_TEST_VISITS", "300" if WHOLE else "30"))
     url = f"sqlite:///{tmp_path / 'outbox.db'}"
