@@ -8,13 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from portal_people import a_patient, section_of
+from portal_people import Clinic, a_patient, section_of, web_portal
 from portal_place import Place, opened, place
 
 from fusion import evidence
 from fusion.codes import Code
+from fusion.pages.pack_file import load_pack
 from fusion.patient import Field, Patient, Section
 from fusion.portal import Refused
+from fusion.standin.server import StandInPortal
 
 __all__ = ["opened", "place"]  # fixtures
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -117,6 +119,20 @@ async def test_an_open_form_is_masked_field_by_field(place: Place) -> None:
             )
         assert refused.value.code is Code.UNKNOWN_OPTION
         pictures.append(Path(refused.value.evidence or "").with_suffix(".png").read_bytes())
+    assert pictures[0] == pictures[1]
+
+
+async def test_the_other_portals_pages_are_masked_likewise(tmp_path: Path) -> None:
+    pack = load_pack("harbor")
+    async with StandInPortal(skin="harbor") as standin, web_portal(standin, tmp_path / "pages", pack=pack) as portal:
+        clinic = Place(portal=portal, clinic=Clinic(standin), evidence=tmp_path)
+        charts = [a_chart(clinic, patient) for patient in (AVA, BO)]
+        standin.control.labels({"Phone": "Mobile"})
+        pictures = []
+        for chart in charts:
+            with pytest.raises(Refused) as refused:
+                await portal.read(chart)
+            pictures.append(Path(refused.value.evidence or "").with_suffix(".png").read_bytes())
     assert pictures[0] == pictures[1]
 
 

@@ -1,5 +1,6 @@
 """A portal that changes while rows are worked: what stops, what goes on, what waits, and when it goes on again."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from fusion.codes import Code
-from fusion.drift import Place
+from fusion.drift import Place, Walk
 from fusion.patient import Field, Section
 from fusion.patrol import AGAIN, Patrol
 from fusion.portal import Refused
@@ -16,9 +17,10 @@ from listener import drifts, gates, schema
 from listener.change import RecordId
 from listener.database import Database
 from listener.entry import CONFIRMED_NEW, ParkedReason, State
+from listener.errors import EntryError, Outage
 from listener.gates import Lane
 from tests import outbox_rows as rows
-from tests.fusion.desk import OWN, patient_of, put_chart, raising
+from tests.fusion.desk import OWN, Moment, patient_of, put_chart, raising
 from tests.fusion.round import Round
 
 PHONE = {Place.CONTACTS: '"Phone"'}
@@ -30,11 +32,19 @@ class Clinic(Round):
     def __init__(self, db: Database) -> None:
         super().__init__(db)
         self.seconds = 0.0
+        self.walk: Moment | None = None  # what happens to a walk
+        self.failed = 0
         self.new_pack("one")
 
     def new_pack(self, edition: str) -> None:
-        walk, zone = self.portal.inner.walk, ZoneInfo("America/New_York")
-        self.patrol = Patrol(self.db, walk, pack=edition, zone=zone, clock=lambda: self.seconds)
+        zone = ZoneInfo("America/New_York")
+        self.patrol = Patrol(self.db, self._walked, pack=edition, zone=zone, clock=lambda: self.seconds)
+
+    async def _walked(self, chart: str | None) -> Walk:
+        if self.walk is not None:
+            self.failed += 1
+            await self.walk()
+        return await self.portal.inner.walk(chart)
 
     @property
     def walks(self) -> list[str | None]:
@@ -325,6 +335,56 @@ async def test_a_wait_that_was_lifted_meanwhile_is_none(clinic: Clinic) -> None:
         assert await drifts.wait_for(tx, entry_id, {"Contacts", "Notes"}) is True
         assert await drifts.keep(tx, "one", {"Contacts": []}) == {"Contacts"}
         assert await drifts.wait_for(tx, entry_id, {"Contacts"}) is False
+
+
+async def test_who_waits_and_who_lifts_at_the_same_moment_leave_nobody_waiting(clinic: Clinic) -> None:
+    """The row is put aside in one transaction while another one ends what it waits for."""
+    async with clinic.db.writing() as tx:
+        await drifts.keep(tx, "one", {"Contacts": ['Contacts: expected "Phone"']})
+    await clinic.linked()
+    entry_id, lifting = (await clinic.entry())["id"], asyncio.Event()
+
+    async def lift() -> None:
+        await lifting.wait()
+        async with clinic.db.writing() as tx:
+            await drifts.keep(tx, "one", {"Contacts": []})
+
+    lifter = asyncio.create_task(lift())
+    async with clinic.db.writing() as tx:
+        assert await drifts.wait_for(tx, entry_id, {"Contacts"})
+        later = update(schema.outbox).values(due_at=func.db_after(86_400.0))
+        await tx.execute(later)
+        lifting.set()
+        await asyncio.sleep(0.2)
+        assert not lifter.done()
+    await lifter
+    assert (await clinic.due_now(), await clinic.waits()) == (1, {})
+
+
+async def test_a_portal_that_is_away_while_it_is_walked_through_costs_no_attempt(clinic: Clinic) -> None:
+    await clinic.linked()
+    clinic.walk = raising(Outage("the portal does not answer"))
+    await clinic.go()
+    assert (await clinic.gate(Lane.PORTAL)).state == "shut"
+    assert of(await clinic.entry(), "state", "attempts", "intent_at") == (State.PENDING, 0, None)
+    clinic.walk = None
+    await clinic.all_due()
+    assert (await clinic.go()).settled == 1
+
+
+async def test_a_look_that_fails_is_not_tried_again_at_once_and_stops_nobody(clinic: Clinic) -> None:
+    await clinic.linked(Guardian_Phone__c="(919) 555-0199")
+    clinic.changed.update(PHONE)
+    clinic.portal.inner.in_form = {Place.CONTACTS}
+    await clinic.go()
+    await clinic.looked_long_ago()
+    clinic.walk = raising(EntryError("the page did not do as it was told"))
+    for _ in range(3):
+        await clinic.go()
+    assert (clinic.failed, await clinic.waits()) == (1, {"Contacts": 1})
+    unchanged = await clinic.intake(Case_Notes__c=None)
+    clinic.org.edit(unchanged, {OWN.portal_id: put_chart(clinic.portal.inner, clinic.org.records[unchanged])})
+    assert (await clinic.go()).settled == 1
 
 
 async def test_since_when_is_kept_from_walk_to_walk(clinic: Clinic) -> None:
