@@ -20,13 +20,16 @@ from fusion.pages.entry import Entry, Gesture, Kind
 from fusion.pages.pack import Form
 from fusion.pages.script import script
 from fusion.pages.tab import Tab
-from fusion.pages.widgets import labels_of
 from fusion.patient import Section, folded
 from fusion.portal import Refused
 
 Keep = Callable[[], Awaitable[str]]
 """Keeps what the page looks like now, without a patient's values; the path of it."""
 
+# Labels are the portal's own words; whatever has digits or is long may be a value and is not looked at.
+_LABELS = """form => [...form.querySelectorAll("label, dt, th, td:first-child")]
+  .map((node) => node.textContent.replace(/[:*]/g, "").trim().replace(/\\s+/g, " "))
+  .filter((text) => text && text.length <= 40 && !/\\d/.test(text))"""
 _BOXES = """boxes => boxes.map((box) => ({
   tag: box.tagName.toLowerCase(),
   type: box.getAttribute("type") ?? "text",
@@ -167,7 +170,7 @@ async def _in_form(tab: Tab, box: Locator, form: Form, place: Place) -> list[Dri
         # Once for all that may still be drawn.
         await tab.first_of_soon({"it": tab.visible(late.box, box)}, within=tab.patience.menu)
         boxes = await _boxes(tab, box, entries)
-    labels = await labels_of(box)
+    labels: list[str] = await box.evaluate(_LABELS)
     found = [*_missing(place, entries, [len(one) for one in boxes], labels)]
     for entry, there in zip(entries, boxes, strict=True):
         if len(there) == 1:

@@ -17,12 +17,12 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from fusion.codes import Code
 from fusion.differences import same as equal
 from fusion.pages import document
-from fusion.pages.entry import Entry
+from fusion.pages.entry import Entry, Kind
 from fusion.pages.pack import Form as FormSpec
 from fusion.pages.press import press
 from fusion.pages.tab import UNLOCKED, Tab
 from fusion.pages.values import canonical, labels_in, same, shown
-from fusion.pages.widgets import complaining, enter, labels_of, showing
+from fusion.pages.widgets import enter, labels_of, showing
 from fusion.patient import Field, Values
 from fusion.portal import AboutToSave, Overtaken, Refused
 from listener.errors import EntryError
@@ -79,7 +79,7 @@ async def is_as_read(
         now = {
             field: canonical(spec.fields[field], text, tab.pack.forms)
             for field, text in shows.items()
-            if text.strip() or field not in typed
+            if (text.strip() or field not in typed) and not _is_masked(spec.fields[field], text, read.get(field, ""))
         }
         if not (others := [field for field, value in now.items() if not equal(field, value, read.get(field, ""))]):
             return shows if len(shows) == len(texts) else None
@@ -91,6 +91,11 @@ async def is_as_read(
                 labels=labels,
             )
         await asyncio.sleep(_LOOK)
+
+
+def _is_masked(entry: Entry, one: str, other: str) -> bool:
+    """Whether either shows the last digits alone: then nobody can say whether they agree."""
+    return entry.kind is Kind.SSN and re.search(r"[Xx*•]", one + other) is not None
 
 
 async def save(
@@ -141,7 +146,7 @@ async def _ready(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> Loc
     awake = button.and_(form.locator(":enabled"))
     for _ in range(_TRIES):
         is_awake, stopped, dropped, _ = await asyncio.gather(
-            awake.count(), complaining(button), _not_shown(tab, form, typed, leaving=None), tab.clear()
+            awake.count(), labels_of(button, "unsent"), _not_shown(tab, form, typed, leaving=None), tab.clear()
         )
         if not dropped and await document.is_marked(tab):
             break
@@ -150,7 +155,7 @@ async def _ready(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> Loc
     if not is_awake:
         if not await _wakes_up(tab, awake):
             await tab.first_of({"it": button}, expected=spec.save[0].says)
-            if marked := await complaining(form):
+            if marked := await labels_of(form, "marked"):
                 raise Refused(Code.REJECTED_VALUE, _named(marked, spec))
             raise Refused(Code.NOT_SAVED, f"{spec.save[0].says} cannot be clicked")
         await tab.clear()
@@ -186,7 +191,7 @@ async def _complaint(
     if dropped := await _not_shown(tab, form, typed, leaving=None):
         lost = ", ".join(entry.label for entry, _, _ in dropped)
         return EntryError(f"the page dropped what was typed: {lost}", hint="it is typed again on a fresh page")
-    labels = labels_in(message, {*(entry.label for entry in spec.fields.values()), *await labels_of(form)})
+    labels = labels_in(message, {*(entry.label for entry in spec.fields.values()), *await labels_of(form, "all")})
     return Refused(Code.REJECTED_VALUE, _named(labels, spec) or f"something after {spec.save[0].says}")
 
 

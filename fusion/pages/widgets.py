@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from playwright.async_api import Locator
 
@@ -23,11 +24,7 @@ from fusion.portal import Refused
 _TYPED = [Gesture.FILL, Gesture.KEYS, Gesture.SLOW]
 """Each is tried where the one before did not do."""
 _SHOWN = script("form.js")
-_COMPLAINTS = script("complaints.js")
-# Labels are the portal's own words; whatever has digits or is long may be a value and is not looked at.
-_LABELS = """form => [...form.querySelectorAll("label, dt, th, td:first-child")]
-  .map((node) => node.textContent.replace(/[:*]/g, "").trim().replace(/\\s+/g, " "))
-  .filter((text) => text && text.length <= 40 && !/\\d/.test(text))"""
+_FIELDS = script("fields.js")
 _IN_BOXES = "boxes => boxes.map((box) => box.options ? (box.selectedOptions[0]?.label ?? '') : (box.value ?? ''))"
 
 
@@ -104,15 +101,9 @@ async def showing(
     return [await _one_by_one(tab, form, entry) for entry in entries]
 
 
-async def labels_of(form: Locator) -> list[str]:
-    """The labels in a form, the pack's and others: the portal's own words."""
-    labels: list[str] = await form.evaluate(_LABELS)
-    return labels
-
-
-async def complaining(thing: Locator) -> list[str]:
-    """Labels of the fields that a form says are wrong; of a button, those for which the browser will not submit."""
-    labels: list[str] = await thing.evaluate_all(_COMPLAINTS)
+async def labels_of(thing: Locator, which: Literal["all", "marked", "unsent"]) -> list[str]:
+    """Labels of a form's fields, or of those marked as wrong; of a button, of those the browser will not send."""
+    labels: list[str] = await thing.evaluate_all(_FIELDS, which)
     return labels
 
 

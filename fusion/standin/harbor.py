@@ -217,7 +217,11 @@ class Harbor:
 
     async def _save(self, request: web.Request, caller: Caller) -> web.Response:
         chart, section, row = self._asked(request)
-        values = kept(section, _texts(await request.post()))
+        sent = _texts(await request.post())
+        values = kept(section, sent)
+        if self._wire.refuse_stale and sent.get("revision") != str(chart.revision):
+            self._clinic.ledger.append("stale", caller, patient_id=chart.id, revision=chart.revision)
+            return self._form(section, values, chart, row, ["Somebody else has saved this chart meanwhile."])
         try:
             if section == PATIENT.name:
                 self._clinic.save_patient(caller, chart.id, values)
@@ -242,7 +246,9 @@ class Harbor:
         fields = self._cells(section, values)
         title = f"{'Change' if values and not problems else 'Enter'}: {TITLES[section]}"
         own = section == PATIENT.name
-        return self._page("form", title=title, to=address, back=back, fields=fields, problems=problems, own=own)
+        return self._page(
+            "form", title=title, to=address, back=back, fields=fields, problems=problems, own=own, chart=chart
+        )
 
     def _cells(self, section: str, values: Values) -> list[Cell]:
         return cells(section, values, self._clinic.payers, self._wire.look)

@@ -112,6 +112,24 @@ async def test_a_portal_that_refuses_an_old_save_is_understood(place: Place) -> 
     assert (overtaken.value.saved, place.clinic.saves, place.clinic.count("stale")) == (False, [], 1)
 
 
+async def test_so_is_one_whose_pages_count_nothing(harbor: Place) -> None:
+    patient = a_patient(last_name="Stale")
+    portal_id = harbor.clinic.put(patient.values)
+    harbor.clinic.begin()
+    (edit, *_) = await edits_as_read(harbor, portal_id, a_patient(last_name="Stale", nickname="Avie"))
+
+    async def staff_saves() -> None:
+        harbor.control.put_patient({"id": portal_id, "Patient": {"Nickname": "Vee"}})
+
+    harbor.control.refuse_stale(True)
+    try:
+        with pytest.raises(Overtaken):
+            await harbor.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=staff_saves)
+    finally:
+        harbor.control.refuse_stale(False)
+    assert (harbor.clinic.saves, harbor.clinic.count("stale")) == ([], 1)
+
+
 async def test_a_form_that_shows_what_the_chart_did_not_is_not_typed_in(harbor: Place) -> None:
     patient = a_patient(last_name="Formed")
     portal_id = harbor.clinic.put(patient.values)
