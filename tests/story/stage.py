@@ -84,7 +84,7 @@ class Stage:
     async def rest(self, *, within: float = 45.0, hurry: bool = False) -> None:
         """Wait until every event is kept and every row is at rest. `hurry`: time passes, so that rows come due at once.
 
-        A row that waits behind one that a person must resolve is at rest.
+        A row that waits behind one that a person must resolve is at rest, once that one has been told of the save.
         """
         try:
             async with asyncio.timeout(within):
@@ -156,6 +156,8 @@ _OPEN = """
     WHERE state = 'PUSHED' OR state = 'PENDING' AND (leased_until IS NOT NULL OR NOT EXISTS (
         SELECT 1 FROM outbox AS parked WHERE parked.record_id = outbox.record_id AND parked.state = 'PARKED'
         AND parked.parked_reason IN ('ambiguous', 'identity', 'in_doubt', 'held')))
+    OR state = 'PARKED' AND parked_reason IN ('ambiguous', 'identity', 'in_doubt') AND EXISTS (
+        SELECT 1 FROM change WHERE change.record_id = outbox.record_id AND change.received_at > outbox.claimed_at)
 """
 
 
