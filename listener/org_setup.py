@@ -15,7 +15,7 @@ from listener.org import SalesforceOrg, api_name, as_id, granted, list_in
 
 _MEMBER = "PlatformEventChannelMember"
 _STANDARD = "ChangeEvents"
-"""The channel that is no custom one; each `/data/…ChangeEvent` is a part of it."""
+"""The channel of what is selected in Setup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,16 +69,21 @@ class OrgSetup(SalesforceOrg):
         return None
 
     async def members(self, channel: str) -> list[Member] | None:
-        """The objects on a channel by its name in a subscription (`/data/…`); None where there is no such channel."""
+        """The objects on a channel by its name in a subscription (`/data/…`); None where there is no such channel.
+
+        A channel of one object carries it wherever it is selected: each member of any channel counts.
+        """
         name = channel.removeprefix("/data/")
-        key = _STANDARD
-        if name.endswith("__chn"):
+        on = "Id != null"
+        if name == _STANDARD:
+            on = f"EventChannel = '{_STANDARD}'"
+        elif name.endswith("__chn"):
             named = f"DeveloperName = '{api_name(name.removesuffix('__chn'))}'"
             channels = await self._rows("PlatformEventChannel", named, "Id", by="tooling/query/")
             if not channels:
                 return None
-            key = as_id(channels[0]["Id"])
-        found = await self._rows(_MEMBER, f"EventChannel = '{key}'", "Id", by="tooling/query/")
+            on = f"EventChannel = '{as_id(channels[0]['Id'])}'"
+        found = await self._rows(_MEMBER, on, "Id", by="tooling/query/")
         return [await self._member(as_id(one["Id"])) for one in found]
 
     async def _member(self, member_id: str) -> Member:

@@ -224,6 +224,14 @@ async def test_a_channel_that_is_not_there_is_found(opened: Open, monkeypatch: p
     assert (channel["check"], channel["said"]) == ("channel", "There is no channel /data/Nothing__chn.")
 
 
+async def test_a_channel_of_one_object_needs_neither_filter_nor_enrichment(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await opened(package=lambda: package((MEMBER, FILTER, "")))
+    monkeypatch.setenv("SALESFORCE_CHANNEL", "/data/Patient__ChangeEvent")
+    assert await bad() == []
+
+
 async def test_a_channel_without_its_filter_is_found(opened: Open) -> None:
     await opened(package=lambda: package((MEMBER, FILTER, "")))
     check, verdict, said, move = await the_bad_one()
