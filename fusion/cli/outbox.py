@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fusion import drift, expiry
-from fusion.cli.tables import as_json, show, table
+from fusion.cli.tables import as_json, show, table, width
 from fusion.pages.pack_file import load_pack
 from fusion.settings import load
 from listener import allowance, board, drifts, gates, portal_account
@@ -17,6 +17,21 @@ from listener.database import Database
 from listener.entry import State
 from listener.errors import SetupError
 from listener.gates import Gate, Lane
+
+_WIDE = {
+    "entry": "id",
+    "record": "record_id",
+    "state": "state",
+    "outcome": "outcome",
+    "portal id": "portal_id",
+    "tries": "attempts",
+    "changes": "changes",
+    "changed (UTC)": "changed_at",
+    "why": "message",
+}
+_NARROW = {name: _WIDE[name] for name in ("entry", "record", "state", "why")}
+_ROOM = 130
+"""Characters from which on all columns fit, with something left for why."""
 
 
 def command(
@@ -29,23 +44,12 @@ def command(
     if json:
         typer.echo(as_json(rows))
         return
+    columns = _WIDE if width() >= _ROOM else _NARROW
     shown = [
-        (
-            row["id"],
-            row["record_id"],
-            row["state"],
-            row["outcome"],
-            row["portal_id"],
-            row["attempts"],
-            row["changes"],
-            row["changed_at"],
-            row["message"] or row["code"],
-        )
-        for row in rows
+        [row["message"] or row["code"] if key == "message" else row[key] for key in columns.values()] for row in rows
     ]
-    columns = ("entry", "record", "state", "outcome", "portal id", "tries", "changes", "changed (UTC)", "why")
     states = "  ".join(f"{name} {number}" for name, number in counts.items() if number)
-    show(table("Outbox", columns, shown), states, *notes)
+    show(table("Outbox", list(columns), shown), states or "Nothing is in it.", *notes)
 
 
 async def _read(states: list[State] | None, limit: int) -> tuple[list[dict[str, Any]], dict[str, int], list[str]]:

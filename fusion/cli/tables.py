@@ -62,14 +62,23 @@ def styled(cell: object) -> str:
 
 def show(*parts: object) -> None:
     """Print to the terminal."""
-    # Into a pipe or a file there is no width to keep to.
-    console = Console() if sys.stdout.isatty() else Console(width=200)
+    console = _console()
     for part in parts:
         if isinstance(part, str):
             # As it is: a bracket is no markup, and a command that goes on in the next line could not be copied.
             console.print(part, markup=False, highlight=False, soft_wrap=True)
         else:
             console.print(part)
+
+
+def width() -> int:
+    """How many characters a line has."""
+    return _console().width
+
+
+def _console() -> Console:
+    # Into a pipe or a file there is no width to keep to.
+    return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 def _plain(value: object) -> Any:

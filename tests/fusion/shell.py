@@ -83,7 +83,7 @@ class Shell:
             out, errors = await asyncio.to_thread(process.communicate)
             said += (out + errors).splitlines()
 
-    async def until(self, sql: str, *, within: float = 40.0) -> list[Any]:
+    async def until(self, sql: str, *, within: float = 60.0) -> list[Any]:
         """The first row that the statement finds, waited for."""
         async with asyncio.timeout(within):
             while True:
