@@ -6,7 +6,7 @@ All words are the pack's and the portal's own: labels, options, kinds of boxes. 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -74,6 +74,22 @@ class Walk:
     def of_a_chart(self) -> bool:
         """Whether a chart's sections were looked at, too."""
         return bool(self.found.keys() - ENTRANCE)
+
+    @property
+    def blames_a_chart(self) -> bool:
+        """Whether something of the chart is not in order, so that it may be this chart alone."""
+        return any(self.found[place] for place in self.found.keys() - ENTRANCE)
+
+    def confirmed_by(self, other: Walk) -> Walk:
+        """The same, without what a walk over another chart has looked at and not found."""
+        seen = {(drift.place, drift.expected, drift.about) for drift in other.drifts}
+        found = {
+            place: drifts
+            if place in ENTRANCE or place not in other.found
+            else [drift for drift in drifts if (place, drift.expected, drift.about) in seen]
+            for place, drifts in self.found.items()
+        }
+        return replace(self, found=found)
 
 
 class Waits(SyncError):

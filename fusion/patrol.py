@@ -135,12 +135,14 @@ class Patrol:
             return [one for one in await drifts.read(tx) if one.pack == self._pack]
 
     async def _walked(self, charts: Sequence[str | None]) -> Drifts:
-        """What is out of order after a walk with the first of the charts that there is."""
-        for chart in charts:
-            with on_lane(Lane.PORTAL):
-                walk = await self._walk(chart)
-            if walk.of_a_chart:
-                break
+        """What is out of order after a walk with the first of the charts that there is.
+
+        What of a chart is not in order must be so on a second one, too: one odd chart does not hold up all the others.
+        """
+        walk, chart = await self._with_first_of(charts)
+        if walk.blames_a_chart and (others := [one for one in await self._some_charts() if one not in (None, chart)]):
+            other, _ = await self._with_first_of(others)
+            walk = walk.confirmed_by(other)
         self._evidence |= walk.evidence
         said = {str(place): [str(drift) for drift in found] for place, found in walk.found.items()}
         async with self._db.writing() as tx:
@@ -150,6 +152,14 @@ class Patrol:
         for place in sorted(lifted):
             log.info("the portal is as its pack says again", section=Place(place).name)
         return _drifts(await self._looked())
+
+    async def _with_first_of(self, charts: Sequence[str | None]) -> tuple[Walk, str | None]:
+        for chart in charts:
+            with on_lane(Lane.PORTAL):
+                walk = await self._walk(chart)
+            if walk.of_a_chart:
+                break
+        return walk, chart
 
     async def _some_charts(self) -> Sequence[str | None]:
         async with self._db.reading() as tx:
