@@ -45,9 +45,8 @@ def command(
         typer.echo(as_json(rows))
         return
     columns = _WIDE if width() >= _ROOM else _NARROW
-    shown = [
-        [row["message"] or row["code"] if key == "message" else row[key] for key in columns.values()] for row in rows
-    ]
+    told = [{**row, "message": row["message"] or row["code"]} for row in rows]
+    shown = [[row[key] for key in columns.values()] for row in told]
     states = "  ".join(f"{name} {number}" for name, number in counts.items() if number)
     show(table("Outbox", list(columns), shown), states or "Nothing is in it.", *notes)
 

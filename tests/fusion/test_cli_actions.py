@@ -247,6 +247,18 @@ async def test_outbox_lists_newest_first_and_by_state(run: Run, db: Database) ->
     await said(run, "outbox", "--state", "LOST", code=2)
 
 
+async def test_where_lines_are_short_the_outbox_keeps_what_one_needs_to_act(
+    run: Run, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Nothing is in it." in await said(run, "outbox")
+    entry = await parked(db)
+    reason = str((await row(db, entry.id))["message"])
+    monkeypatch.setattr("fusion.cli.outbox.width", lambda: 80)
+    table = await said(run, "outbox")
+    assert all(words in table for words in (str(entry.id), record(1), "PARKED", "why", reason))
+    assert "tries" not in table
+
+
 async def test_show_tells_one_entry_whole(run: Run, db: Database) -> None:
     await arrive(db, 1)
     entry = await claimed(db)
