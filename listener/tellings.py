@@ -140,7 +140,12 @@ _SAVED_SINCE = select(_JOB.c.id).where(
     is_in(State.PARKED, _JOB),
     _JOB.c.parked_reason.in_(_ASKED),
     _JOB.c.outcome.is_not(None),
-    exists().where(change.c.record_id == _JOB.c.record_id, change.c.received_at > _JOB.c.claimed_at),
+    exists().where(
+        change.c.record_id == _JOB.c.record_id,
+        change.c.received_at > _JOB.c.claimed_at,
+        # Where the clock was put back, the claim that tells of it would seem the earlier of the two, again and again.
+        change.c.received_at <= _NOW,
+    ),
     all_open(LANES[State.PUSHED]),
 )
 

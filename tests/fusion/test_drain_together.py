@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import func, update
 
 from fusion.drain import DrainReport
 from fusion.pace import Pace
@@ -311,6 +312,18 @@ async def test_nothing_is_told_again_while_salesforce_is_away_so_that_a_person_c
     async with work.db.writing() as tx:
         await gates.resume(tx, Lane.SALESFORCE, actor="dana")
     assert await work.go() == DrainReport(parked=1)
+
+
+async def test_where_the_clock_is_put_back_nothing_is_told_again_and_again(work: Round) -> None:
+    record_id = await blocked(work)
+    await saved_by_a_person(work, record_id)
+    async with work.db.writing() as tx:
+        await tx.execute(update(schema.change).values(received_at=func.db_after(3600.0)))
+    assert await work.go() == DrainReport()
+    async with work.db.writing() as tx:  # an hour later
+        await tx.execute(update(schema.change).values(received_at=func.db_now()))
+    assert await work.go() == DrainReport(parked=1)
+    assert await work.go() == DrainReport()
 
 
 async def test_what_was_held_by_a_person_was_never_told_and_is_not_now(work: Round) -> None:
