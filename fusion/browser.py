@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
+_MAY_BE_COVERED = frozenset({Code.PORTAL_CHANGED, Code.NOT_SAVED, Code.UNKNOWN_OPTION})
+"""What a page seems to be guilty of while a dialog takes its keys."""
+
 
 class WebPortal:
     """`fusion.portal.Portal` over the pages that a pack describes; an async context manager.
@@ -229,7 +232,7 @@ class WebPortal:
             raise
         except Refused as refused:
             self._warm.leave()
-            raise await self._with_evidence(refused, tab, values) from None
+            raise await self._behind(refused, tab, values) from None
         except PlaywrightError as broken:
             self._warm.leave(trouble=True)
             raise await self._translated(broken, tab, values) from None
@@ -242,6 +245,14 @@ class WebPortal:
 
     async def _entered(self) -> None:
         await self._warm.keep()
+
+    async def _behind(self, refused: Refused, tab: Tab | None, values: Iterable[str]) -> Exception:
+        """What to raise for it: what lies over the page, where that may be the reason; else that itself."""
+        if refused.code in _MAY_BE_COVERED and tab is not None and not tab.pending and not tab.page.is_closed():
+            reason = await self._reason_on(tab, values)
+            if reason is not None:
+                return reason
+        return await self._with_evidence(refused, tab, values)
 
     async def _with_evidence(self, refused: Refused, tab: Tab | None, values: Iterable[str]) -> Refused:
         if tab is None or tab.page.is_closed():

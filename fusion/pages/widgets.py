@@ -53,7 +53,11 @@ async def enter(tab: Tab, form: Locator, entry: Entry, text: str, *, empty: bool
         case Gesture.FILL:
             await box.fill(text, timeout=wait)
         case how:
-            await press_keys(tab, box, keys(entry, text), empty=empty, slowly=how is Gesture.SLOW)
+            bare = keys(entry, text)
+            await press_keys(tab, box, bare, empty=empty, slowly=how is Gesture.SLOW)
+            if tried and bare != text and await box.input_value(timeout=wait) == bare:
+                # No mask has put it in form.
+                await box.fill(text, timeout=wait)
     if tried and entry.gesture not in (Gesture.CHECKS, Gesture.CALENDAR):
         # A page that lost a value may need more time, or the key itself.
         await box.press("Tab", timeout=wait)

@@ -15,7 +15,7 @@ from fusion.patient import Edit, Field, Section
 from fusion.portal import Refused
 from fusion.standin.server import StandInPortal
 from listener.errors import EntryError, Outage
-from tests.story.interruptions import Actions, lock
+from tests.story.interruptions import Actions, lock, notice
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 PACK = load_pack("harbor")
@@ -174,3 +174,40 @@ async def test_a_form_that_a_lock_brings_anew_before_save_is_not_saved_as_it_was
     assert place.clinic.count("refused") == 0
     await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
     assert [saved for *_, saved in place.clinic.saves] == [values]
+
+
+async def test_a_telephone_number_that_a_lock_took_away_is_typed_again_as_the_portal_writes_it(place: Place) -> None:
+    """The second try is by keys, which a mask would put in form; here is none."""
+    patient = a_patient(last_name="Ringing")
+    portal_id = place.clinic.put(patient.values)
+    values = {Field.GUARDIAN_NAME: "Rosa", Field.PHONE: "+19195550123", Field.EMAIL: "rosa@example.com"}
+    edit = Edit(section=Section.CONTACTS, row=None, values=values)
+    await place.portal.read(portal_id)
+    place.clinic.begin()
+    page = (await place.portal.warm.tab()).page
+    actions = Actions(page)
+    actions.begin(
+        due=lambda: actions.names.count("fill") == 3, deed=lambda: lock(place.clinic.standin, page, framed=True)
+    )
+    await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
+    await actions.end()
+    assert actions.happened
+    assert [saved for *_, saved in place.clinic.saves] == [values]
+
+
+async def test_a_dialog_that_takes_the_keys_is_not_taken_for_a_field_that_keeps_nothing(place: Place) -> None:
+    patient = a_patient(last_name="Keyless")
+    portal_id = place.clinic.put(patient.values)
+    values = {Field.GUARDIAN_NAME: "Rosa", Field.PHONE: "+19195550123"}
+    edit = Edit(section=Section.CONTACTS, row=None, values=values)
+    await place.portal.read(portal_id)
+    place.clinic.begin()
+    page = (await place.portal.warm.tab()).page
+    actions = Actions(page)
+    actions.begin(
+        due=lambda: actions.names.count("fill") == 1, deed=lambda: notice(place.clinic.standin, page, framed=True)
+    )
+    with pytest.raises(Refused) as refused:
+        await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
+    await actions.end()
+    assert (refused.value.code, place.clinic.saves) == (Code.UNEXPECTED_PAGE, [])

@@ -165,11 +165,12 @@ def kill_the_browser(pid: int) -> None:
 async def gone_by(day: Day, visits: int, env: dict[str, str]) -> Counter[str]:
     """So many visits, a few at a time, from the first process to the last; how often what was killed."""
     killed: Counter[str] = Counter()
-    done = 0
-    while done < visits:
+    done, dead = 0, True
+    while dead or done < visits:
         async with started(env, "run") as process:
-            ends = False
-            while done < visits and not ends:
+            await day.on.rest(hurry=True, within=240)
+            dead = False
+            while done < visits and not dead:
                 until = min(visits, *(every * (done // every + 1) for every in (LOCK_EVERY, CRASH_EVERY)))
                 if until % LOCK_EVERY == 0:
                     day.box.portal.control.lock(after=day.rng.randint(1, 12))
@@ -177,13 +178,13 @@ async def gone_by(day: Day, visits: int, env: dict[str, str]) -> Counter[str]:
                 done = until
                 if done % CRASH_EVERY == 0:
                     await asyncio.sleep(day.rng.uniform(0.0, 3.0))
-                    ends = killed["program"] <= killed["browser"]
-                    killed["program" if ends else "browser"] += 1
-                    (process.kill if ends else lambda: kill_the_browser(process.pid))()
-                if not ends:
+                    dead = killed["program"] <= killed["browser"]
+                    killed["program" if dead else "browser"] += 1
+                    (process.kill if dead else lambda: kill_the_browser(process.pid))()
+                if not dead:
                     await day.on.rest(hurry=True, within=240)
                     day.memory.append(await asyncio.to_thread(megabytes, process.pid))
-            if not ends:
+            if not dead:
                 process.terminate()
                 assert await asyncio.wait_for(process.wait(), 20) == 0
     return killed
