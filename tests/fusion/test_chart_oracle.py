@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from portal_people import go_ahead, web_portal
+from portal_kits import OTHER_KITS, OTHER_PACK
+from portal_people import PACK, go_ahead, web_portal
 
 from fusion.differences import differences
 from fusion.standin.control import Control
@@ -246,10 +247,21 @@ def filled(row: object) -> Labels:
 # ---- the visits
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[StandInPortal, Any]]:
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    # Keys pressed one by one take their time.
+    params=["usual", *(["other kits"] if "FUSION_TEST_EXAMPLES" in os.environ else [])],
+)
+async def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[StandInPortal, Any]]:
     """One browser for all examples."""
-    async with StandInPortal() as standin, web_portal(standin, tmp_path_factory.mktemp("evidence")) as portal:
+    usual, evidence = request.param == "usual", tmp_path_factory.mktemp("evidence")
+    pack = PACK if usual else OTHER_PACK
+    async with StandInPortal() as standin, web_portal(standin, evidence, pack=pack) as portal:
+        if not usual:
+            standin.control.look(widgets=OTHER_KITS, long_lists=True)
         yield standin, portal
 
 

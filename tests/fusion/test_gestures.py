@@ -1,71 +1,25 @@
 """Widgets of other kits, each told to the driver by a pack alone: what is typed is there, and nothing beside it."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
+from portal_kits import OTHER_KITS, OTHER_PACK
 from portal_people import PACK, Clinic, a_patient, go_ahead, new_rows, section_of, web_portal
 from portal_place import Place
 
 from fusion.codes import Code
-from fusion.pages.pack import Pack
 from fusion.patient import Edit, Field, Section
 from fusion.portal import Refused
 from fusion.standin.server import StandInPortal
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
-BIRTHDATE: dict[str, Any] = {
-    "gesture": "calendar",
-    "clear": {"css": ".month-picker button", "text": "Clear"},
-    "calendar": {
-        "panel": {"css": ".month-picker"},
-        "month": {"css": ".month"},
-        "written": "%B %Y",
-        "day": {"css": ".day:not(.other)"},
-        "earlier": {"role": "button", "name": "Previous month"},
-        "later": {"role": "button", "name": "Next month"},
-        "year_earlier": {"role": "button", "name": "Previous year"},
-        "year_later": {"role": "button", "name": "Next year"},
-    },
-}
-GENDER: dict[str, Any] = {
-    "gesture": "checks",
-    "option": {"role": "checkbox"},
-    "chosen": {"css": "[role=checkbox][aria-checked=true]"},
-}
-STATE: dict[str, Any] = {
-    "gesture": "choose",
-    "menu": {"role": "listbox", "name": "State Options"},
-    "option": {"role": "option"},
-    "nothing": {"text": "No options"},
-    "chosen": {"css": "[data-field=State] .picked"},
-    "clear": {"css": "[data-field=State] .clear"},
-}
-OTHER_KITS = {
-    "Birthdate": "picker",
-    "SSN": "slow",
-    "Gender": "checks",
-    "First Name": "forgetful",
-    "State": "keys",
-    "Phone": "slow",
-}
-
-
-def pack_with(**changed: dict[str, Any]) -> Pack:
-    """The built-in pack with these keys of fields changed, checked like any pack."""
-    data = PACK.model_dump(by_alias=True)
-    for name, keys in changed.items():
-        data["sections"][Field(name).section]["fields"][Field(name)] |= keys
-    return Pack.model_validate(data)
-
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     evidence = tmp_path_factory.mktemp("evidence") / "pages"
-    pack = pack_with(birth_date=BIRTHDATE, gender=GENDER, state=STATE)
-    async with StandInPortal() as standin, web_portal(standin, evidence, pack=pack) as portal:
+    async with StandInPortal() as standin, web_portal(standin, evidence, pack=OTHER_PACK) as portal:
         standin.control.look(widgets=OTHER_KITS, long_lists=True)
         yield Place(portal=portal, clinic=Clinic(standin), evidence=evidence)
 
