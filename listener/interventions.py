@@ -88,6 +88,29 @@ async def resolve_as_new(tx: Tx, entry_id: int, *, actor: str, reason: str) -> s
     return await _reopen(tx, row, code=CONFIRMED_NEW, **no_doubt, resolved_by=actor, resolved_at=_NOW)
 
 
+async def linked_to(tx: Tx, entry_id: int, portal_id: str) -> Link:
+    """The link of a parked row's record, which is to be to that chart; `EntryError` or `Conflict` if it may not.
+
+    Only where whose chart it is is in question: a record that is at peace with its chart keeps it.
+    """
+    row = await _parked(tx, entry_id)
+    found = await links.of_record(tx, RecordId(row["record_id"]))
+    if found is None:
+        raise EntryError(f"record {row['record_id']} has no chart yet", hint="`resolve ID --chart N` gives it one")
+    if row["parked_reason"] != ParkedReason.IDENTITY:
+        raise EntryError(f"entry {entry_id} does not ask whose chart it is", hint="`show ID` says what it asks")
+    await _of_nobody_else(tx, found.record_id, portal_id)
+    return found
+
+
+async def relink(tx: Tx, entry_id: int, portal_id: str, *, actor: str, reason: str) -> str:
+    """The person has looked: the record's chart is that one, not the one it is linked to. It is worked again there."""
+    before = await linked_to(tx, entry_id, portal_id)
+    await links.move(tx, before.record_id, portal_id)
+    await note(tx, actor, "relink", entry_id, f"chart {before.portal_id} -> {portal_id}: {reason}")
+    return await _reopen(tx, await _parked(tx, entry_id), resolved_by=actor, resolved_at=_NOW)
+
+
 async def resolve_as_done(tx: Tx, entry_id: int, *, actor: str, reason: str) -> str:
     """The person has done by hand what there was to do; later changes of the record go on."""
     await _parked(tx, entry_id)
@@ -112,12 +135,16 @@ async def resume(tx: Tx, lane: Lane, *, actor: str, reason: str) -> str:
 
 async def link_by_hand(tx: Tx, record_id: RecordId, portal_id: str) -> None:
     """A person says that the chart is this record's. `Conflict` if it is another's, or the record has another."""
+    await _of_nobody_else(tx, record_id, portal_id)
+    await links.make(tx, Link(record_id=record_id, portal_id=portal_id, how="by_hand", identity=None))
+
+
+async def _of_nobody_else(tx: Tx, record_id: RecordId, portal_id: str) -> None:
     owner = await links.of_chart(tx, portal_id)
     if owner is not None and owner.record_id != record_id:
         raise Conflict(
             f"chart {portal_id} is record {owner.record_id}'s already", hint="which of the two is right? see both"
         )
-    await links.make(tx, Link(record_id=record_id, portal_id=portal_id, how="by_hand", identity=None))
 
 
 async def note(tx: Tx, actor: str, verb: str, target: object, reason: str) -> None:

@@ -1,10 +1,10 @@
-"""Which chart is which record's: at most one each way, for ever."""
+"""Which chart is which record's: at most one each way, and for ever unless a person says otherwise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, update
 
 from listener.change import RecordId
 from listener.database import Database, Tx, upsert
@@ -75,6 +75,12 @@ async def make(tx: Tx, made: Link) -> None:
     # By what comes back: psycopg does not count the rows of an INSERT.
     if (await tx.execute(kept.returning(link.c.record_id))).first() is None:
         raise Conflict(f"record {made.record_id} is linked to another chart already")
+
+
+async def move(tx: Tx, record_id: RecordId, portal_id: str) -> None:
+    """Link the record, which has a chart, to this one instead, as a person says; what it showed is not known yet."""
+    values = {"portal_id": portal_id, "how": "by_hand", "identity": None, "made_at": func.db_now()}
+    await tx.execute(update(link).where(link.c.record_id == record_id).values(values))
 
 
 async def _one(tx: Tx, where: ColumnElement[bool]) -> Link | None:

@@ -44,6 +44,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "hold": "Keep an entry from the portal until it is released.",
         "release": "Let a held entry go on.",
         "resolve": "Answer what an entry asks of a person.",
+        "relink": "Put a record on another chart than the one it is linked to.",
         "portal": "Stand at the portal's door: see it, give a log-in code, try again, change the password.",
         "pause": "Let nothing go to the portal, or to Salesforce.",
         "resume": "Let everything go that way again.",

@@ -11,7 +11,8 @@ _ANSWERS = {
     ParkedReason.NOT_TOLD: "when Salesforce would take it: `fusion-sync retry {entry} --reason …`",
     ParkedReason.DELETED: "when the portal is as it should be: `fusion-sync resolve {entry} --done --reason …`",
     ParkedReason.AMBIGUOUS: "`fusion-sync resolve {entry} --chart N --reason …`, or `--new` if it is none of them",
-    ParkedReason.IDENTITY: "when the record and the chart name one child: `fusion-sync retry {entry} --reason …`",
+    ParkedReason.IDENTITY: "when the record and the chart name one child: `fusion-sync retry {entry} --reason …`; "
+    "if another chart is the patient's: `fusion-sync relink {entry} --chart N --reason …`",
     ParkedReason.IN_DOUBT: "`fusion-sync resolve {entry} --chart N --reason …`, or `--new` if there is none",
     ParkedReason.HELD: "`fusion-sync release {entry} --reason …`",
 }
