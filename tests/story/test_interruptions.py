@@ -32,7 +32,8 @@ from listener.log import told_errors
 from tests.story.interruptions import Actions, kick, lock, notice
 from tests.story.visits import KINDS, Kind, Visit, begin
 
-pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+# What a timeout cuts off leaves the browser that all share in the middle of a visit.
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 WHOLE = os.environ.get("FUSION_TEST_MATRIX") == "full"
 SEED = int(os.environ.get("FUSION_TEST_SEED", "1"))

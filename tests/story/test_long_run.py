@@ -221,6 +221,7 @@ async def test_a_long_day_ends_with_every_chart_right_and_no_more_memory_than_at
         print(
             f"{visits} visits {dict(day.made)}, killed {dict(killed)}, {counts}, {noon:.0f} MB, then {evening:.0f} MB"
         )
-        assert counts["unlock"] >= visits // LOCK_EVERY - 1
+        # A lock goes with its session where a kill comes first.
+        assert counts["unlock"] >= visits // LOCK_EVERY - sum(killed.values())
         assert sum(killed.values()) == visits // CRASH_EVERY
         assert evening < noon * 1.15 + 40
