@@ -1,14 +1,17 @@
 """What every test may rely on: no setting of this machine, no connection off this machine, and both databases."""
 
 import ipaddress
+import logging
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from fusion.cli.migrate import migrate
 from fusion.settings import PARTS
@@ -44,6 +47,20 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(_PREFIXES):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that is run in a test's own process has it log, from then on, to a stream that closes with the test."""
+    root, hooks, config = logging.getLogger(), (sys.excepthook, threading.excepthook), structlog.get_config()
+    handlers, level = root.handlers, root.level
+    yield
+    if root.handlers is handlers:
+        return
+    logging.captureWarnings(capture=False)
+    root.handlers, root.level = handlers, level
+    sys.excepthook, threading.excepthook = hooks
+    structlog.configure(**config)
 
 
 @pytest.fixture(scope="session")

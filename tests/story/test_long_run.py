@@ -1,7 +1,7 @@
 """A long day: visits of many kinds, a lock at every 7th, a `kill -9` at every 20th; then the reckoning.
 
 The program itself in a process of its own, with its browser, at both stand-ins. Killed is in turn the program, whose
-browser is then left behind, and the browser under it. Thirty visits always; FUSION_TEST_MATRIX=full makes it three
+browser is then left behind, and the browser under it. Twenty-one visits always; FUSION_TEST_MATRIX=full makes it three
 hundred, and again at the second portal.
 """
 
@@ -192,7 +192,7 @@ async def gone_by(day: Day, visits: int, env: dict[str, str]) -> Counter[str]:
 
 @pytest.mark.timeout(3600 if WHOLE else 600)
 async def test_a_long_day_ends_with_every_chart_right_and_no_more_memory_than_at_noon(tmp_path: Path) -> None:
-    visits = int(os.environ.get("FUSION_TEST_VISITS", "300" if WHOLE else "30"))
+    visits = int(os.environ.get("FUSION_TEST_VISITS", "300" if WHOLE else "21"))
     url = f"sqlite:///{tmp_path / 'outbox.db'}"
     migrate(url)
     async with sandbox(tmp_path, poll_seconds=2.0) as box:
