@@ -43,6 +43,7 @@ _LOOK = 0.45
 """Seconds for one call that waits, within which Playwright looks every 50 ms."""
 _ANSWER = 0.25
 """Seconds to wait for a request's answer and not look at the page. A page may keep a request open for ever."""
+_AT_ONCE = "async (roots, given) => roots.length ? [await ({function})(given)] : []"
 
 
 class Tab:
@@ -276,7 +277,17 @@ class Tab:
 
     async def evaluate(self, function: str, given: object) -> Any:
         """What the function of JavaScript says where the portal works; in the page while it has no such frame."""
-        if self._frame is None or not await self._frame.count():
+        if self._frame is None:
+            return await self.page.evaluate(function, given)
+        # At once where its document is there, as it mostly is, and the lock does not stand in its place.
+        with contextlib.suppress(PlaywrightError):
+            told, locked = await asyncio.gather(
+                self.place.locator(":root").evaluate_all(_AT_ONCE.format(function=function), given),
+                self._covers[-1].lock.count(),
+            )
+            if told and not locked:
+                return told[0]
+        if not await self._frame.count():
             return await self.page.evaluate(function, given)
         return await self.place.locator(":root").evaluate(f"(_, given) => ({function})(given)", given)
 
