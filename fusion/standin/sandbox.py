@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fusion.standin.server import DEFAULT_USERS, StandInPortal
+from fusion.standin.server import DEFAULT_USERS, Skin, StandInPortal
 from listener.standin import StandInOrg
 
 API_VERSION = "66.0"
@@ -48,6 +48,7 @@ class Sandbox:
             "PORTAL_URL": self.portal.url,
             "PORTAL_USERNAME": username,
             "PORTAL_PASSWORD": password,
+            "FUSION_SYNC_PACK": self.portal.skin,
         }
 
     def described(self) -> Mapping[str, Any]:
@@ -88,6 +89,7 @@ async def sandbox(
     org_port: int = 0,
     portal_port: int = 0,
     latency_ms: float = 0,
+    skin: Skin = "fusion_web",
     **org_knobs: Any,
 ) -> AsyncIterator[Sandbox]:
     """Start both, stop both. Port 0: a free one. `latency_ms` delays every answer of either."""
@@ -95,7 +97,7 @@ async def sandbox(
     for one in (folder, ledgers):
         one.mkdir(parents=True, exist_ok=True)
     org = StandInOrg(ledger=ledgers / "org.jsonl", port=org_port, **org_knobs)
-    portal = StandInPortal(ledger_path=ledgers / "portal.jsonl")
+    portal = StandInPortal(ledger_path=ledgers / "portal.jsonl", skin=skin)
     try:
         await org.start()
         await portal.start(port=portal_port)

@@ -34,6 +34,9 @@ _MAINTENANCE = (
 )
 DEFAULT_USERS = {"robot@example.com": "Sync-the-charts-1"}
 
+Skin = Literal["fusion_web", "harbor"]
+"""Which pages are put before the clinic, by the name of the pack that describes them."""
+
 
 class StandInPortal:
     """A portal of its own: `start`, `url`, `stop`, or `async with`. What it can be made to do is in `control`."""
@@ -49,12 +52,11 @@ class StandInPortal:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         rng: random.Random | None = None,
         duplicate_by: Sequence[str] = DUPLICATE_BY,
-        skin: Literal["fusion_web", "harbor"] = "fusion_web",
+        skin: Skin = "fusion_web",
     ) -> None:
         """*users*: passwords by e-mail. *seed_charts* read like `Chart.as_json`. *rng* spaces the ids.
 
         *duplicate_by*: the labels under which a new patient must equal an old one for the duplicate warning.
-        *skin*: which pages are put before the clinic, by the name of the pack that describes them.
         """
         self.ledger = Ledger(path=ledger_path, clock=clock)
         # Not a secret: ids must be the same in every run.
@@ -79,7 +81,7 @@ class StandInPortal:
             wire=self.wire,
             clock=clock,
         )
-        self._skin = skin
+        self.skin: Skin = skin
         self._harbor = Harbor(clinic=self.clinic, sessions=self.sessions, faults=self.faults, wire=self.wire)
         self._api = Api(
             clinic=self.clinic, sessions=self.sessions, doorway=self.doorway, faults=self.faults, wire=self.wire
@@ -125,7 +127,7 @@ class StandInPortal:
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._gate], client_max_size=2**20)
         application.add_routes(self.control.routes())
-        if self._skin == "harbor":
+        if self.skin == "harbor":
             application.add_routes(self._harbor.routes())
             application.router.add_static("/web2", PAGES)
         else:

@@ -1,7 +1,8 @@
 """A long day: visits of many kinds, a lock at every 7th, a `kill -9` at every 20th; then the reckoning.
 
 The program itself in a process of its own, with its browser, at both stand-ins. Killed is in turn the program, whose
-browser is then left behind, and the browser under it. It takes minutes and runs where it is asked for.
+browser is then left behind, and the browser under it. At each skin of the portal. It takes minutes and runs where it is
+asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 import pytest
@@ -25,6 +26,7 @@ from cryptography.fernet import Fernet
 from fusion.cli.migrate import migrate
 from fusion.standin.intakes import Intake, chart_of, intakes
 from fusion.standin.sandbox import Sandbox, sandbox
+from fusion.standin.server import Skin
 from tests.story.stage import Stage
 from tests.story.test_process import environment, started
 
@@ -33,6 +35,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.story, pytest.mark.xdist_group("s
 VISITS = int(os.environ.get("FUSION_TEST_VISITS", "300" if os.environ.get("FUSION_TEST_MATRIX") == "full" else "0"))
 SEED = int(os.environ.get("FUSION_TEST_SEED", "1"))
 LOCK_EVERY, CRASH_EVERY = 7, 20
+WITHIN = 900.0
+"""Seconds for seven visits, on a machine that does much else."""
 ROWS = ("Contacts", "Cases", "Payers", "Notes")
 
 Writes = Counter[tuple[str, str]]
@@ -136,6 +140,18 @@ class Day:
         lines = self.box.portal.control.ledger()
         return Counter((line["kind"], line["section"]) for line in lines if line["kind"] in ("create", "add", "save"))
 
+    @property
+    def locks(self) -> Counter[str]:
+        """What became of the locks that came down: `unlock`, or `login` where a kill took the session, too."""
+        found, down = Counter[str](), False
+        for line in self.box.portal.control.ledger():
+            if line["kind"] == "lock":
+                down = True
+            elif down and line["kind"] in ("unlock", "login"):
+                down = False
+                found[line["kind"]] += 1
+        return found
+
 
 def family(pid: int) -> list[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -166,8 +182,8 @@ async def gone_by(day: Day, visits: int, env: dict[str, str]) -> Counter[str]:
     killed: Counter[str] = Counter()
     done, dead = 0, True
     while dead or done < visits:
-        async with started(env, "run") as process:
-            await day.on.rest(hurry=True, within=240)
+        async with started(env, "run", log=day.on.folder / "log") as process:
+            await day.on.rest(hurry=True, within=WITHIN)
             dead = False
             while done < visits and not dead:
                 until = min(visits, *(every * (done // every + 1) for every in (LOCK_EVERY, CRASH_EVERY)))
@@ -181,7 +197,7 @@ async def gone_by(day: Day, visits: int, env: dict[str, str]) -> Counter[str]:
                     killed["program" if dead else "browser"] += 1
                     (process.kill if dead else lambda: kill_the_browser(process.pid))()
                 if not dead:
-                    await day.on.rest(hurry=True, within=240)
+                    await day.on.rest(hurry=True, within=WITHIN)
                     day.memory.append(await asyncio.to_thread(megabytes, process.pid))
             if not dead:
                 process.terminate()
@@ -190,11 +206,14 @@ async def gone_by(day: Day, visits: int, env: dict[str, str]) -> Counter[str]:
 
 
 @pytest.mark.skipif(not VISITS, reason="takes minutes: FUSION_TEST_VISITS=30, or FUSION_TEST_MATRIX=full for 300")
-@pytest.mark.timeout(3600)
-async def test_a_long_day_ends_with_every_chart_right_and_no_more_memory_than_at_noon(tmp_path: Path) -> None:
+@pytest.mark.timeout(5400)
+@pytest.mark.parametrize("skin", get_args(Skin))
+async def test_a_long_day_ends_with_every_chart_right_and_no_more_memory_than_at_noon(
+    skin: Skin, tmp_path: Path
+) -> None:
     url = f"sqlite:///{tmp_path / 'outbox.db'}"
     migrate(url)
-    async with sandbox(tmp_path, poll_seconds=2.0) as box:
+    async with sandbox(tmp_path, skin=skin, poll_seconds=2.0) as box:
         env = environment(
             box,
             url,
@@ -218,9 +237,11 @@ async def test_a_long_day_ends_with_every_chart_right_and_no_more_memory_than_at
         thirds = [day.memory[at * len(day.memory) // 3 : (at + 1) * len(day.memory) // 3] for at in range(3)]
         _, noon, evening = (statistics.median(third) for third in thirds)
         print(
-            f"{VISITS} visits {dict(day.made)}, killed {dict(killed)}, {counts}, {noon:.0f} MB, then {evening:.0f} MB"
+            f"{skin}, {VISITS} visits {dict(day.made)}, due {dict(day.due)}, killed {dict(killed)}, "
+            f"locks {dict(day.locks)}, {counts}, {noon:.0f} MB, then {evening:.0f} MB"
         )
-        # A lock goes with its session where a kill comes first.
-        assert counts["unlock"] >= VISITS // LOCK_EVERY - sum(killed.values())
+        # The last one may still be to come, and one whose session went with a browser has nothing left to open.
+        assert sum(day.locks.values()) >= VISITS // LOCK_EVERY - 1
+        assert day.locks["login"] <= sum(killed.values())
         assert sum(killed.values()) == VISITS // CRASH_EVERY
         assert evening < noon * 1.15 + 40

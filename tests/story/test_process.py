@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -47,16 +48,20 @@ def environment(box: Sandbox, url: str, folder: Path, **more: str) -> dict[str, 
 
 @asynccontextmanager
 async def started(
-    env: dict[str, str], *command: str, cwd: Path | None = None
+    env: dict[str, str], *command: str, cwd: Path | None = None, log: Path | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command line in a process, stopped at the end whatever happens."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fusion.cli", *command),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=env,
-        cwd=cwd,
-    )
+    """The command line in a process, stopped at the end whatever happens.
+
+    *log*: the file that its log is added to. A pipe that nobody reads holds up who has much to say.
+    """
+    with contextlib.ExitStack() as stack:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "fusion.cli", *command),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE if log is None else stack.enter_context(log.open("ab")),
+            env=env,
+            cwd=cwd,
+        )
     try:
         yield process
     finally:
