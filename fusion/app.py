@@ -199,7 +199,13 @@ async def _work(parts: _Parts, login: Login) -> None:
         name=holders.this_process(),
         timetable=Timetable(portal_settings.opening),
         pace=Pace(sync.visits_per_minute, burst=_BURST),
-        patrol=Patrol(parts.db, portal.walk, pack=load_pack(sync.pack).edition, zone=portal_settings.opening.zone),
+        patrol=Patrol(
+            parts.db,
+            portal.walk,
+            pack=load_pack(sync.pack).edition,
+            zone=portal_settings.opening.zone,
+            within=lease.deadline / 2,
+        ),
         limits=Limits(
             lease=lease,
             portal_attempts=sync.portal_attempts,

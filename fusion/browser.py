@@ -20,7 +20,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from pydantic import SecretStr
 
 from fusion.codes import Code
-from fusion.drift import Walk
+from fusion.drift import Place, Walk
 from fusion.pages import chart, outline, search
 from fusion.pages.cover import LoggedOut
 from fusion.pages.door import Credentials, Door
@@ -149,16 +149,21 @@ class WebPortal:
         page = await self._visit(lambda tab: chart.open_chart(tab, portal_id, wary=wary))
         return page.shown if page else None
 
-    async def walk(self, chart: str | None) -> Walk:
+    async def walk(
+        self, chart: str | None, places: Collection[Place] = frozenset(Place), seen: Walk | None = None
+    ) -> Walk:
         """Where the portal is no longer as its pack says; *chart*: one whose sections are looked at, too.
 
-        Types and saves nothing. Raises as `find` does.
+        *seen* is filled, and given back: what it holds is known even if the walk is cut off. Types and saves nothing.
+        Raises as `find` does.
         """
+        found = Walk() if seen is None else seen
 
-        async def walked(tab: Tab) -> Walk:
-            return await walk(tab, chart, lambda: self._outline(tab, Code.PORTAL_CHANGED, ()))
+        async def walked(tab: Tab) -> None:
+            await walk(tab, chart, lambda: self._outline(tab, Code.PORTAL_CHANGED, ()), places, found)
 
-        return await self._visit(walked)
+        await self._visit(walked)
+        return found
 
     async def create(self, patient: Patient, *, about_to_save: AboutToSave) -> str:
         """See `fusion.portal.Portal.create`."""

@@ -57,7 +57,7 @@ async def drain(worker: Worker, *, stopping: asyncio.Event) -> DrainReport:
     report = DrainReport()
     if worker.patrol is not None:
         # All that is due may wait for what nobody would look at before it is due.
-        await worker.patrol.look_again()
+        await worker.patrol.known()
     while not stopping.is_set():
         await worker.timetable.keep(worker.db, worker.clock())
         async with worker.db.reading() as tx:

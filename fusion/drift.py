@@ -5,7 +5,7 @@ All words are the pack's and the portal's own: labels, options, kinds of boxes. 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -43,27 +43,32 @@ VITAL = frozenset({Place.SEARCH, Place.PATIENT})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
     """One thing that is not as expected. `about`: what it is about, where that is not the place as a whole; `found`:
-    what may have taken its place, if anything. It is proposed to a person, and nothing is ever written by it."""
+    what may have taken its place, if anything. It is proposed to a person, and nothing is ever written by it.
+
+    `in_view`: a row shows it, so that a chart without one says nothing of it.
+    """
 
     place: Place
     expected: str
     about: str = ""
     found: str = ""
+    in_view: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         where = f"{self.place}, {self.about}" if self.about else str(self.place)
         return f"{where}: expected {self.expected}" + (f", found {self.found}" if self.found else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Walk:
-    """What a walk through the portal found, for each place that was looked at: () where all is as the pack says.
+    """What a walk through the portal has found so far: nothing for each place that is as the pack says.
 
-    `evidence`: files about the places that are not.
+    `bare`: sections of which no row was there to be seen, only the form. `evidence`: files about what is not in order.
     """
 
-    found: Mapping[Place, Sequence[Drift]]
-    evidence: Mapping[Place, str] = field(default_factory=dict)
+    found: dict[Place, Sequence[Drift]] = field(default_factory=dict)
+    bare: set[Place] = field(default_factory=set)
+    evidence: dict[Place, str] = field(default_factory=dict)
 
     @property
     def drifts(self) -> list[Drift]:
@@ -76,17 +81,38 @@ class Walk:
         return bool(self.found.keys() - ENTRANCE)
 
     @property
-    def blames_a_chart(self) -> bool:
-        """Whether something of the chart is not in order, so that it may be this chart alone."""
-        return any(self.found[place] for place in self.found.keys() - ENTRANCE)
+    def whole(self) -> Set[Place]:
+        """The places of which all was seen."""
+        return self.found.keys() - self.bare
+
+    @property
+    def blamed(self) -> Set[Place]:
+        """The sections that are not in order, be it on this chart alone."""
+        return {place for place, drifts in self.found.items() if drifts} - ENTRANCE
+
+    @property
+    def sure(self) -> Set[Place]:
+        """The places of which no second chart need be asked."""
+        return self.found.keys() - self.blamed
+
+    def of(self, places: Set[Place]) -> Walk:
+        """The same, of these places alone."""
+        return Walk(
+            found={place: drifts for place, drifts in self.found.items() if place in places},
+            bare=self.bare & places,
+            evidence={place: file for place, file in self.evidence.items() if place in places},
+        )
 
     def confirmed_by(self, other: Walk) -> Walk:
-        """The same, without what a walk over another chart has looked at and not found."""
+        """The same, without what a walk over other charts has looked at and not found."""
         seen = {(drift.place, drift.expected, drift.about) for drift in other.drifts}
-        found = {
-            place: drifts
-            if place in ENTRANCE or place not in other.found
-            else [drift for drift in drifts if (place, drift.expected, drift.about) in seen]
+
+        def stands(drift: Drift) -> bool:
+            looked = drift.place in (other.whole if drift.in_view else other.found)
+            return not looked or (drift.place, drift.expected, drift.about) in seen
+
+        found: dict[Place, Sequence[Drift]] = {
+            place: [drift for drift in drifts if place in ENTRANCE or stands(drift)]
             for place, drifts in self.found.items()
         }
         return replace(self, found=found)
@@ -95,7 +121,7 @@ class Walk:
 class Waits(SyncError):
     """The visit cannot be made, or not whole, until these places are in order again: nobody's fault, nothing charged.
 
-    `until`: how long at the most, where nobody will say that they are.
+    `until`: how long at the most, where nobody will say that they are. `code`: None where no place need have changed.
     """
 
     def __init__(
@@ -105,11 +131,13 @@ class Waits(SyncError):
         *,
         until: timedelta | None = None,
         evidence: str | None = None,
+        code: Code | None = Code.PORTAL_CHANGED,
     ) -> None:
         super().__init__(said)
         self.places = frozenset(places)
         self.until = until
         self.evidence = evidence
+        self.code = code
 
 
 def waits(drifts: Mapping[Place, str], places: Collection[Place], *, evidence: str | None = None) -> Waits:

@@ -109,7 +109,8 @@ class Hold(LinksIn):
             if not limit.expired():
                 raise
             raise EntryError(
-                f"entry {self._entry.id} took longer than its deadline", hint="is the portal very slow just now?"
+                f"entry {self._entry.id} took longer than its deadline",
+                hint="is the portal very slow just now? FUSION_SYNC_DEADLINE_SECONDS says how long a visit may take",
             ) from None
         finally:
             heart.cancel()

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import structlog
 
-from fusion.codes import Code
 from fusion.drift import Waits
 from fusion.turn import Turn, Worker
 from listener import drifts, gates, outbox, tellings
@@ -52,7 +51,7 @@ async def put_off(turn: Turn, waits: Waits, worker: Worker) -> None:
         evidence = worker.patrol.evidence_of(waits.places)
     after = before.waiting(
         _AT_MOST if waits.until is None else waits.until,
-        code=before.code if before.code == CONFIRMED_NEW else Code.PORTAL_CHANGED,
+        code=before.code if before.code == CONFIRMED_NEW else waits.code,
         message=str(waits),
         evidence=evidence,
     )

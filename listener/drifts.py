@@ -16,7 +16,7 @@ from sqlalchemy import and_, case, delete, func, insert, null, or_, select, upda
 from listener.database import Tx, upsert
 from listener.due import is_in
 from listener.entry import State
-from listener.schema import drift, outbox, waiting
+from listener.schema import drift, link, outbox, waiting
 
 _NOW = func.db_now()
 
@@ -98,6 +98,18 @@ async def waits(tx: Tx) -> Mapping[str, int]:
         .group_by(waiting.c.place)
     )
     return {row.place: row.rows for row in (await tx.execute(rows)).all()}
+
+
+async def charts_that_wait(tx: Tx, *, limit: int) -> list[str]:
+    """Charts of rows that wait for any part, by their ids, those that came last first."""
+    rows = (
+        select(link.c.portal_id)
+        .join(outbox, outbox.c.record_id == link.c.record_id)
+        .where(outbox.c.id.in_(select(waiting.c.outbox_id)), is_in(State.PENDING))
+        .order_by(outbox.c.id.desc())
+        .limit(limit)
+    )
+    return list((await tx.execute(rows)).scalars())
 
 
 async def _release(tx: Tx, places: Collection[str]) -> None:

@@ -1,5 +1,6 @@
 """A portal in memory that keeps the promises of `fusion.portal.Portal`, for tests of what uses one."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,8 +16,8 @@ class FakePortal:
     """`ledger`: each save as (deed, portal id, section, values). `lose_reply` cuts off the answer to the next one.
 
     `changed`: places that are not as they should be, with what is expected there; `in_form`: those of them that still
-    look right on a chart. `odd`: the only chart that shows it. `walks`: the
-    charts with which it was looked for them.
+    look right on a chart, `in_view`: those whose forms do. `odd`: the only chart that shows it. `walks`: the
+    charts with which it was looked for them; `looked`: the places, in their order. `hangs`: where a walk never ends.
     """
 
     charts: dict[str, Shown] = field(default_factory=dict)
@@ -24,7 +25,10 @@ class FakePortal:
     lose_reply: bool = False
     changed: dict[Place, str] = field(default_factory=dict)
     in_form: set[Place] = field(default_factory=set)
+    in_view: set[Place] = field(default_factory=set)
     walks: list[str | None] = field(default_factory=list)
+    looked: list[Place] = field(default_factory=list)
+    hangs: list[Place] = field(default_factory=list)
     odd: str | None = None
 
     def put(self, values: Values, rows: dict[Section, tuple[Values, ...]] | None = None) -> str:
@@ -51,6 +55,8 @@ class FakePortal:
         chart = self.charts.get(portal_id)
         gone = {place.section: place for place in self.changed if place.section and place not in self.in_form}
         gone = gone if self.odd in (None, portal_id) else {}
+        if chart is not None:
+            gone = {section: place for section, place in gone.items() if not self._is_bare(chart, place)}
         if chart is None or not gone:
             return chart
         for section in gone.keys() - set(wary):
@@ -58,15 +64,26 @@ class FakePortal:
         rows = {section: rows for section, rows in chart.rows.items() if section not in gone}
         return replace(chart, rows=rows, unread=frozenset(gone))
 
-    async def walk(self, chart: str | None) -> Walk:
+    async def walk(self, chart: str | None, places: Collection[Place], seen: Walk) -> None:
         self.walks.append(chart)
-        looked = set(Place) if chart in self.charts else ENTRANCE
-        here = {place for place in self.changed if self.odd in (None, chart) or place in ENTRANCE}
-        return Walk(
-            found={
-                place: [Drift(place=place, expected=self.changed[place])] if place in here else [] for place in looked
-            }
-        )
+        shown = self.charts.get(chart or "")
+        for place in Place:
+            if place not in places or (shown is None and place not in ENTRANCE):
+                continue
+            self.looked.append(place)
+            if place in self.hangs:
+                self.hangs.remove(place)
+                await asyncio.Event().wait()
+            bare = shown is not None and self._is_bare(shown, place)
+            here = place in self.changed and (self.odd in (None, chart) or place in ENTRANCE)
+            here = here and not (bare and place in self.in_view)
+            drift = Drift(place=place, expected=self.changed.get(place, ""), in_view=place in self.in_view)
+            seen.found[place] = [drift] if here else []
+            (seen.bare.add if bare else seen.bare.discard)(place)
+
+    def _is_bare(self, chart: Shown, place: Place) -> bool:
+        """Whether the chart has nothing there whose labels could be read."""
+        return place.section is not None and place.section in chart.rows and not chart.rows[place.section]
 
     def _meets(self, place: Place) -> None:
         if place in self.changed:
@@ -97,7 +114,7 @@ class FakePortal:
             chart = self.charts[portal_id]
             if edit.row is not None and edit.row not in (row.key for row in chart.rows[edit.section]):
                 raise EntryError(f"a row of {edit.section} is gone from the chart")
-            if self.odd in (None, portal_id):
+            if self.odd in (None, portal_id) and edit.section.value not in self.in_view:
                 self._meets(Place(edit.section.value))
             await about_to_save()
             if edit.section is Section.PATIENT:

@@ -6,8 +6,8 @@ only proposed: a person decides, and nothing is written by a guess.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from playwright.async_api import Locator
@@ -73,25 +73,29 @@ class Box:
     options: tuple[str, ...] = ()
 
 
-async def walk(tab: Tab, chart: str | None, keep: Keep) -> Walk:
-    """What differs from the pack, with *chart* for its sections; without one they are left out. Saves nothing.
+async def walk(tab: Tab, chart: str | None, keep: Keep, places: Collection[Place], seen: Walk) -> None:
+    """Put down in *seen* what of these places differs from the pack, each as soon as it was looked at. Saves nothing.
 
-    Raises Refused for an unknown dialog, and as everything does that opens a page.
+    Sections are looked at on *chart*; without one they are left out. Raises Refused for an unknown dialog, and as
+    everything does that opens a page.
     """
-    found: dict[Place, list[Drift]] = {}
-    evidence: dict[Place, str] = {}
 
-    async def look(place: Place, looking: Awaitable[list[Drift]]) -> None:
+    async def look(place: Place, looking: Awaitable[list[Drift]]) -> bool:
+        seen.bare.discard(place)
         try:
-            found[place] = await looking
+            drifts = await looking
         except Refused as refused:
-            found[place] = [_what_changed(place, refused)]
-        if found[place]:
-            evidence[place] = await keep()
+            drifts = [_what_changed(place, refused)]
+        if drifts:
+            seen.evidence[place] = await keep()
+        seen.found[place] = drifts
+        return not drifts
 
-    await look(Place.SEARCH, _search(tab))
-    await look(Place.NEW, _new(tab))
-    sections = list(Section)
+    if Place.SEARCH in places:
+        await look(Place.SEARCH, _search(tab))
+    if Place.NEW in places:
+        await look(Place.NEW, _new(tab))
+    sections = [section for section in Section if Place(section.value) in places]
     while chart is not None and sections:
         # Anew after each section that is not in order: it may have left a form open.
         try:
@@ -99,17 +103,16 @@ async def walk(tab: Tab, chart: str | None, keep: Keep) -> Walk:
                 break
         except Refused as refused:
             # Without its header nobody can say whose chart it is.
-            found[Place.PATIENT] = [_what_changed(Place.PATIENT, refused)]
-            evidence.setdefault(Place.PATIENT, await keep())
+            seen.evidence.setdefault(Place.PATIENT, await keep())
+            seen.found[Place.PATIENT] = [_what_changed(Place.PATIENT, refused)]
             break
         in_order = True
         while in_order and sections:
-            place = Place(sections[0].value)
-            await look(place, _section(tab, sections.pop(0)))
-            in_order = not found[place]
-    known = {(drift.expected, drift.about) for drift in found.get(Place.PATIENT, ())}
-    found[Place.NEW] = [one for one in found[Place.NEW] if (one.expected, one.about) not in known]
-    return Walk(found=found, evidence=evidence)
+            section = sections.pop(0)
+            in_order = await look(Place(section.value), _section(tab, section, seen))
+    known = {(drift.expected, drift.about) for drift in seen.found.get(Place.PATIENT, ())}
+    if Place.NEW in seen.found:
+        seen.found[Place.NEW] = [one for one in seen.found[Place.NEW] if (one.expected, one.about) not in known]
 
 
 def _what_changed(place: Place, refused: Refused) -> Drift:
@@ -136,10 +139,13 @@ async def _new(tab: Tab) -> list[Drift]:
     return await _in_form(tab, box, form, Place.NEW)
 
 
-async def _section(tab: Tab, section: Section) -> list[Drift]:
+async def _section(tab: Tab, section: Section, seen: Walk) -> list[Drift]:
     place, form = Place(section.value), tab.pack.sections[section]
     area = tab.place.locator(form.area).first
     found = await _in_view(tab, area, form, place)
+    if found is None:
+        seen.bare.add(place)
+        found = []
     box = tab.visible(form.form, None if form.elsewhere else area)
     await tab.click_open(form.add or form.open, area, {"form": box}, expected=f'the form of "{section}"')
     found += [drift for drift in await _in_form(tab, box, form, place) if drift not in found]
@@ -149,17 +155,17 @@ async def _section(tab: Tab, section: Section) -> list[Drift]:
     return found
 
 
-async def _in_view(tab: Tab, area: Locator, form: Form, place: Place) -> list[Drift]:
-    """What a chart shows: the labels of the section, or of its first row; nothing where it has no row."""
+async def _in_view(tab: Tab, area: Locator, form: Form, place: Place) -> list[Drift] | None:
+    """What a chart shows: the labels of the section, or of its first row; None where it has no row."""
     await tab.first_of({"it": area}, expected=f'"{place}"')
     chart = tab.pack.chart
     spec = {"pair": chart.pair, "label": chart.label, "value": chart.value, "rows": form.rows, "heads": form.heads}
     labels: list[str] | None = await area.evaluate(_IN_VIEW, spec)
     if labels is None:
-        return []
+        return None
     entries = list(form.fields.values())
     counts = [labels.count(entry.label) for entry in entries]
-    return [*_missing(place, entries, counts, labels)]
+    return [replace(drift, in_view=True) for drift in _missing(place, entries, counts, labels)]
 
 
 async def _in_form(tab: Tab, box: Locator, form: Form, place: Place) -> list[Drift]:

@@ -1,5 +1,6 @@
 """A clinic whose worker looks whether the portal has changed, and what the tests of that ask again and again."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -8,14 +9,15 @@ import pytest
 from sqlalchemy import func, select, update
 
 from fusion.drift import Place, Walk
-from fusion.patrol import AGAIN, Patrol
+from fusion.patrol import AGAIN, WITHIN, Patrol
 from listener import drifts, schema
 from listener.change import RecordId
 from listener.database import Database
-from tests.fusion.desk import OWN, Moment, put_chart
+from tests.fusion.desk import INTAKE, OWN, Moment, put_chart
 from tests.fusion.round import Round
 
 PHONE = {Place.CONTACTS: '"Phone"'}
+IN_ROWS = [field for field in INTAKE if field.startswith(("Guardian_", "Insurance_", "Presenting_", "Case_"))]
 
 
 class Clinic(Round):
@@ -28,15 +30,15 @@ class Clinic(Round):
         self.failed = 0
         self.new_pack("one")
 
-    def new_pack(self, edition: str) -> None:
+    def new_pack(self, edition: str, *, within: timedelta = WITHIN) -> None:
         zone = ZoneInfo("America/New_York")
-        self.patrol = Patrol(self.db, self._walked, pack=edition, zone=zone, clock=lambda: self.seconds)
+        self.patrol = Patrol(self.db, self._walked, pack=edition, zone=zone, within=within, clock=lambda: self.seconds)
 
-    async def _walked(self, chart: str | None) -> Walk:
+    async def _walked(self, chart: str | None, places: Collection[Place], seen: Walk) -> None:
         if self.walk is not None:
             self.failed += 1
             await self.walk()
-        return await self.portal.inner.walk(chart)
+        await self.portal.inner.walk(chart, places, seen)
 
     @property
     def walks(self) -> list[str | None]:
@@ -46,10 +48,11 @@ class Clinic(Round):
     def changed(self) -> dict[Place, str]:
         return self.portal.inner.changed
 
-    async def linked(self, **differs: Any) -> RecordId:
-        """A record whose chart shows all that it did, before these fields were changed."""
+    async def linked(self, *, rows: bool = True, **differs: Any) -> RecordId:
+        """A record whose chart shows all that it did, before these fields were changed; without *rows*, it had none."""
         number = len(self.org.records)
-        record_id = await self.intake(Case_Notes__c=None)  # the note of a chart bears its record's id
+        # The note of a chart bears its record's id.
+        record_id = await self.intake(**dict.fromkeys(("Case_Notes__c",) if rows else IN_ROWS))
         chart = put_chart(self.portal.inner, self.org.records[record_id])
         self.org.edit(record_id, {OWN.portal_id: chart, **(differs or {"Preferred_Name__c": f"Nick {number}"})})
         return record_id

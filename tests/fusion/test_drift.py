@@ -83,7 +83,9 @@ async def test_a_portal_that_is_as_its_pack_says_has_no_drift_and_nothing_is_don
     assert (walked.drifts, set(walked.found)) == ([], set(Part))
     assert (await place.portal.walk(None)).found.keys() == {Part.SEARCH, Part.NEW}
     assert (await place.portal.walk("99999999")).of_a_chart is False
-    assert (place.clinic.saves, place.clinic.count("read") <= 2, place.evidence.exists()) == ([], True, False)
+    bare = await place.portal.walk(place.clinic.put(a_patient(last_name="Rowless").values), {Part.CASES, Part.NOTES})
+    assert (walked.bare, set(bare.found), bare.bare) == (set(), {Part.CASES, Part.NOTES}, {Part.CASES, Part.NOTES})
+    assert (place.clinic.saves, place.clinic.count("read") <= 3, place.evidence.exists()) == ([], True, False)
 
 
 async def test_the_other_portal_as_its_pack_says_likewise(harbor: Place) -> None:

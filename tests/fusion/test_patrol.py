@@ -1,5 +1,6 @@
 """When a worker looks whether the portal has changed, and what it takes for a change."""
 
+import asyncio
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -7,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from fusion.codes import Code
-from fusion.drift import Place
+from fusion.drift import Drift, Place, Walk
 from fusion.patient import Field, Section
 from fusion.portal import Refused
 from listener import gates
@@ -17,6 +18,7 @@ from listener.gates import Lane
 from tests import outbox_rows as rows
 from tests.fusion.desk import OWN, put_chart, raising
 from tests.fusion.patrolled import PHONE, Clinic, clinic, of
+from tests.fusion.round import cancelled
 
 __all__ = ["clinic"]  # a fixture
 
@@ -160,3 +162,57 @@ async def test_a_look_that_fails_is_not_tried_again_at_once_and_stops_nobody(cli
     unchanged = await clinic.intake(Case_Notes__c=None)
     clinic.org.edit(unchanged, {OWN.portal_id: put_chart(clinic.portal.inner, clinic.org.records[unchanged])})
     assert (await clinic.go()).settled == 1
+
+
+async def test_a_walk_that_takes_too_long_goes_on_where_it_was_and_costs_no_attempt(clinic: Clinic) -> None:
+    clinic.new_pack("one", within=timedelta(seconds=0.05))
+    clinic.portal_attempts = 1
+    record_id = await clinic.linked()
+    clinic.portal.inner.hangs = [Place.CONTACTS, Place.PAYERS]
+    assert (await clinic.go()).settled == 1
+    anew = [Place.CONTACTS, Place.PAYERS]
+    assert clinic.portal.inner.looked == sorted([*Place, *anew], key=list(Place).index)
+    assert [deed[:2] for deed in clinic.portal.deeds] == [("save", Section.PATIENT)]
+    assert clinic.told(record_id) == ("Synced", None, None)
+
+
+async def test_where_a_walk_does_not_come_on_the_setting_is_named(clinic: Clinic) -> None:
+    clinic.new_pack("one", within=timedelta(seconds=0.05))
+    record_id = await clinic.linked()
+    clinic.portal.inner.hangs = [Place.CASES] * 2
+    await clinic.go()
+    assert of(await clinic.entry(), "state", "attempts") == (State.PENDING, 1)
+    assert "FUSION_SYNC_DEADLINE_SECONDS" in (await clinic.entry())["message"]
+    assert clinic.told(record_id)[0] == "Retrying"
+    assert clinic.portal.deeds == []
+    await clinic.all_due()
+    assert (await clinic.go()).settled == 1
+    assert clinic.portal.inner.looked[-3:] == [Place.CASES, Place.PAYERS, Place.NOTES]
+
+
+async def test_a_walk_that_is_cut_off_is_gone_on_with_by_the_next_process(clinic: Clinic) -> None:
+    await clinic.linked()
+    clinic.portal.inner.hangs = [Place.CASES]
+    walking = asyncio.create_task(clinic.go())
+    async with asyncio.timeout(20):
+        while clinic.portal.inner.hangs:
+            await asyncio.sleep(0.01)
+    await cancelled(walking)
+    clinic.new_pack("one")
+    clinic.portal.inner.looked.clear()
+    assert (await clinic.go()).settled == 1
+    assert clinic.portal.inner.looked == [Place.CASES, Place.PAYERS, Place.NOTES]
+
+
+def test_a_second_chart_gainsays_what_it_could_have_shown() -> None:
+    view = Drift(place=Place.CONTACTS, expected='"Phone"', in_view=True)
+    form = Drift(place=Place.CONTACTS, expected='"Email"')
+    walk = Walk(found={Place.SEARCH: [], Place.CONTACTS: [view, form]})
+    for other, left in (
+        (Walk(), [view, form]),
+        (Walk(found={Place.CONTACTS: []}), []),
+        (Walk(found={Place.CONTACTS: [form]}), [form]),
+        (Walk(found={Place.CONTACTS: []}, bare={Place.CONTACTS}), [view]),
+        (Walk(found={Place.CONTACTS: [form]}, bare={Place.CONTACTS}), [view, form]),
+    ):
+        assert walk.confirmed_by(other).found == {Place.SEARCH: [], Place.CONTACTS: left}

@@ -1,6 +1,7 @@
 """A portal that changes while rows are worked: what stops, what goes on, what waits, and when it goes on again."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, update
@@ -56,6 +57,31 @@ async def test_a_record_that_has_nothing_to_say_there_does_not_wait(clinic: Clin
         ("PENDING", None),
         ("DONE", "updated"),
     ]
+
+
+async def test_what_only_a_row_can_show_waits_with_its_section_where_no_other_chart_has_a_row(clinic: Clinic) -> None:
+    bare = await clinic.linked(rows=False)
+    await clinic.linked(rows=False)
+    assert (await clinic.go()).settled == 2
+    await clinic.looked_long_ago()
+    clinic.changed.update(PHONE)
+    clinic.portal.inner.in_view = {Place.CONTACTS}
+    await clinic.linked(Preferred_Name__c="Mimi", Guardian_Phone__c="(919) 555-0199")
+    await clinic.go()
+    assert clinic.portal.deeds[2:] == [("save", Section.PATIENT, (Field.NICKNAME,))]
+    assert of(await clinic.entry(3), "state", "attempts") == (State.PENDING, 0)
+    assert await clinic.waits() == {"Contacts": 1}
+    # Neither the look that is made by itself nor a walk over a chart without a row can say that it is in order.
+    await clinic.looked_long_ago()
+    await clinic.go()
+    await clinic.looked_long_ago(timedelta(days=1))
+    await clinic.changes(bare, Preferred_Name__c="Goes by")
+    assert (await clinic.go()).settled == 1
+    assert (await clinic.waits(), await clinic.due_now()) == ({"Contacts": 1}, 0)
+    clinic.changed.clear()
+    await clinic.looked_long_ago()
+    assert (await clinic.go()).settled == 1
+    assert clinic.portal.deeds[4:] == [("save", Section.CONTACTS, (Field.PHONE,))]
 
 
 @pytest.mark.parametrize("place", [Place.SEARCH, Place.PATIENT])
