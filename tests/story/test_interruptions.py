@@ -130,13 +130,14 @@ class Place:
 async def place(
     request: pytest.FixtureRequest, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:
-    """One browser for all, at each skin of the stand-in."""
+    """One browser for all, at each skin of the stand-in. A picture takes longer than a visit: none can be kept."""
     folder = tmp_path_factory.mktemp(request.param)
     shutil.copy(migrated_sqlite, folder / "outbox.db")
+    no_folder = folder / "outbox.db"
     db = Database(f"sqlite:///{folder / 'outbox.db'}")
     async with (
         StandInPortal(skin=request.param) as standin,
-        web_portal(standin, folder / "evidence", pack=load_pack(request.param)) as portal,
+        web_portal(standin, no_folder, pack=load_pack(request.param)) as portal,
     ):
         await portal.enter()
         actions = Actions((await portal.warm.tab()).page)
