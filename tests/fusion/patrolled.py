@@ -53,7 +53,7 @@ class Clinic(Round):
         number = len(self.org.records)
         # The note of a chart bears its record's id.
         record_id = await self.intake(**dict.fromkeys(("Case_Notes__c",) if rows else IN_ROWS))
-        chart = put_chart(self.portal.inner, self.org.records[record_id])
+        chart = put_chart(self.portal.inner, self.org.records[record_id], rows=rows)
         self.org.edit(record_id, {OWN.portal_id: chart, **(differs or {"Preferred_Name__c": f"Nick {number}"})})
         return record_id
 
