@@ -118,7 +118,7 @@ async def save(
     typed = _written(tab, spec, values)
     alert = tab.visible(spec.alert, form)
     try:
-        button = await _ready(tab, form, spec, values)
+        button = await _ready(tab, form, spec, values, typed)
     except (Refused, PlaywrightTimeout) as reason:
         unexpected = isinstance(reason, Refused) and reason.code is Code.UNEXPECTED_PAGE
         if unexpected or await document.is_marked(tab):
@@ -139,9 +139,8 @@ async def save(
     tab.saves += 1
 
 
-async def _ready(tab: Tab, form: Locator, spec: FormSpec, values: Values) -> Locator:
+async def _ready(tab: Tab, form: Locator, spec: FormSpec, values: Values, typed: list[tuple[Entry, str]]) -> Locator:
     """The button that saves, in a form that shows what was typed, with nothing over it; raises as `save` does."""
-    typed = _written(tab, spec, values)
     button = document.marked(tab, tab.visible(spec.save, form))
     awake = button.and_(form.locator(":enabled"))
     for _ in range(_TRIES):

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from portal_people import PACK, PASSWORD, USERNAME, Clinic, a_patient, section_of, web_portal
-from portal_place import Place, opened, place
+from portal_people import PACK, PASSWORD, USERNAME, Clinic, a_patient, section_of
+from portal_place import Place, opened, place, place_at
 
 from fusion.browser import WebPortal
 from fusion.cli.migrate import migrate
@@ -23,7 +23,6 @@ from fusion.pages.entry import Entry, Kind
 from fusion.pages.pack import Pack
 from fusion.pages.pack_file import load_pack
 from fusion.patient import Field, Section
-from fusion.standin.server import StandInPortal
 from listener import links
 from listener.database import Database
 from listener.links import Link
@@ -71,9 +70,8 @@ async def told(portal: WebPortal, chart: str | None) -> list[str]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def harbor(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    evidence = tmp_path_factory.mktemp("evidence") / "pages"
-    async with StandInPortal(skin="harbor") as standin, web_portal(standin, evidence, pack=HARBOR) as portal:
-        yield Place(portal=portal, clinic=Clinic(standin, pack=HARBOR), evidence=evidence)
+    async with place_at(tmp_path_factory.mktemp("evidence") / "pages", skin="harbor") as place:
+        yield place
 
 
 async def test_a_portal_that_is_as_its_pack_says_has_no_drift_and_nothing_is_done_to_it(place: Place) -> None:
@@ -160,8 +158,8 @@ async def test_an_option_that_has_another_name_or_is_gone_and_a_box_of_another_k
 async def test_a_box_that_would_lose_a_line_break_is_told(tmp_path: Path) -> None:
     """The pack is the one that is out of date here, which is the same to see."""
     pack = with_entry(with_entry(PACK, Field.STREET, kind=Kind.TEXTAREA), Field.GENDER, kind=Kind.TEXT)
-    async with StandInPortal() as standin, web_portal(standin, tmp_path / "pages", pack=pack) as portal:
-        assert await told(portal, Clinic(standin).put(a_patient().values)) == [
+    async with place_at(tmp_path / "pages", pack=pack) as place:
+        assert await told(place.portal, place.clinic.put(a_patient().values)) == [
             'Patient, "Gender": expected a text box, found a select',
             'Contacts, "Street": expected a text area, found a text box',
         ]
@@ -172,13 +170,12 @@ async def test_a_save_button_that_is_called_otherwise_is_told_and_the_walk_goes_
     form = form.model_copy(update={"save": form.save[0].model_copy(update={"name": "Keep"}), "cancel": form.save})
     form = form.model_copy(update={"save": (form.save,), "cancel": (form.save.model_copy(update={"name": "Stop"}),)})
     pack = PACK.model_copy(update={"sections": {**PACK.sections, Section.CONTACTS: form}})
-    async with StandInPortal() as standin, web_portal(standin, tmp_path / "pages", pack=pack) as portal:
-        clinic = Clinic(standin)
-        chart = clinic.put(a_patient().values)
-        with relabelled(Place(portal=portal, clinic=clinic, evidence=tmp_path), {"Note": "Jotting"}):
-            found = await told(portal, chart)
+    async with place_at(tmp_path / "pages", pack=pack) as place:
+        chart = place.clinic.put(a_patient().values)
+        with relabelled(place, {"Note": "Jotting"}):
+            found = await told(place.portal, chart)
         assert found == ['Contacts: expected "Stop"', 'Notes: expected "Note"']
-        assert clinic.saves == []
+        assert place.clinic.saves == []
 
 
 async def test_a_section_that_is_not_in_order_is_unread_where_that_is_known_and_the_rest_is_read(place: Place) -> None:

@@ -8,15 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from portal_people import Clinic, a_patient, section_of, web_portal
-from portal_place import Place, opened, place
+from portal_people import a_patient, section_of
+from portal_place import Place, opened, place, place_at
 
 from fusion import evidence
 from fusion.codes import Code
-from fusion.pages.pack_file import load_pack
 from fusion.patient import Field, Patient, Section
 from fusion.portal import Refused
-from fusion.standin.server import StandInPortal
 
 __all__ = ["opened", "place"]  # fixtures
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -123,15 +121,13 @@ async def test_an_open_form_is_masked_field_by_field(place: Place) -> None:
 
 
 async def test_the_other_portals_pages_are_masked_likewise(tmp_path: Path) -> None:
-    pack = load_pack("harbor")
-    async with StandInPortal(skin="harbor") as standin, web_portal(standin, tmp_path / "pages", pack=pack) as portal:
-        clinic = Place(portal=portal, clinic=Clinic(standin), evidence=tmp_path)
-        charts = [a_chart(clinic, patient) for patient in (AVA, BO)]
-        standin.control.labels({"Phone": "Mobile"})
+    async with place_at(tmp_path / "pages", skin="harbor") as place:
+        charts = [a_chart(place, patient) for patient in (AVA, BO)]
+        place.control.labels({"Phone": "Mobile"})
         pictures = []
         for chart in charts:
             with pytest.raises(Refused) as refused:
-                await portal.read(chart)
+                await place.portal.read(chart)
             pictures.append(Path(refused.value.evidence or "").with_suffix(".png").read_bytes())
     assert pictures[0] == pictures[1]
 

@@ -1,34 +1,27 @@
 """Widgets of other kits, each told to the driver by a pack alone: what is typed is there, and nothing beside it."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from portal_kits import OTHER_KITS, OTHER_PACK
-from portal_people import PACK, Clinic, a_patient, go_ahead, new_rows, section_of, web_portal
-from portal_place import Place
+from portal_people import PACK, a_patient, go_ahead, new_rows, section_of
+from portal_place import Place, place, place_at
 
 from fusion.codes import Code
-from fusion.patient import Edit, Field, Section
+from fusion.patient import Edit, Field, Patient, Section
 from fusion.portal import Refused
-from fusion.standin.server import StandInPortal
 
+__all__ = ["place"]  # a fixture
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    evidence = tmp_path_factory.mktemp("evidence") / "pages"
-    async with StandInPortal() as standin, web_portal(standin, evidence, pack=OTHER_PACK) as portal:
-        standin.control.look(widgets=OTHER_KITS, long_lists=True)
-        yield Place(portal=portal, clinic=Clinic(standin), evidence=evidence)
-
-
-@pytest.fixture
-def place(opened: Place) -> Place:
-    opened.control.clear_faults()
-    opened.clinic.begin()
-    return opened
+    async with place_at(tmp_path_factory.mktemp("evidence") / "pages", pack=OTHER_PACK) as place:
+        place.control.look(widgets=OTHER_KITS, long_lists=True)
+        yield place
 
 
 async def test_a_new_chart_and_its_rows_are_entered_by_every_gesture(place: Place) -> None:
@@ -80,21 +73,12 @@ async def test_what_is_not_on_offer_is_refused_by_its_label(place: Place, field:
     assert place.clinic.saves == []
 
 
-async def test_an_option_far_down_a_list_is_scrolled_to(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_an_option_far_down_a_list_is_scrolled_to(tmp_path: Path) -> None:
     payers = [f"Payer {number:03}" for number in range(60)] + ["Payer"]
-    async with (
-        StandInPortal(payers=payers) as standin,
-        web_portal(standin, tmp_path_factory.mktemp("evidence")) as portal,
-    ):
-        standin.control.look(long_lists=True)
-        clinic = Clinic(standin)
+    async with place_at(tmp_path, payers=payers) as place:
+        place.control.look(long_lists=True)
         for payer in ("Payer 047", "Payer"):
-            patient = a_patient(last_name=f"Far{payer[-3:]}", payer=payer)
-            portal_id = clinic.put(patient.values)
-            clinic.begin()
-            (edit,) = [edit for edit in new_rows(patient) if edit.section is Section.PAYERS]
-            await portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
-            assert [values for *_, values in clinic.saves] == [edit.values]
+            await its_payer_is_added(place, a_patient(last_name=f"Far{payer[-3:]}", payer=payer))
 
 
 async def test_a_portal_of_other_widgets_is_as_its_pack_says(place: Place) -> None:
@@ -105,14 +89,16 @@ async def test_a_portal_of_other_widgets_is_as_its_pack_says(place: Place) -> No
 
 @pytest.mark.parametrize("widget", ["shy", "racy"])
 async def test_a_list_that_comes_late_or_belongs_to_earlier_keys_is_chosen_from_rightly(
-    tmp_path_factory: pytest.TempPathFactory, widget: str
+    tmp_path: Path, widget: str
 ) -> None:
-    async with StandInPortal() as standin, web_portal(standin, tmp_path_factory.mktemp("evidence")) as portal:
-        standin.control.look(widgets={"Payer": widget})
-        clinic = Clinic(standin)
-        patient = a_patient(last_name="Raced", payer="Carolina Medicaid")
-        portal_id = clinic.put(patient.values)
-        clinic.begin()
-        (edit,) = [edit for edit in new_rows(patient) if edit.section is Section.PAYERS]
-        await portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
-        assert [values for *_, values in clinic.saves] == [edit.values]
+    async with place_at(tmp_path) as place:
+        place.control.look(widgets={"Payer": widget})
+        await its_payer_is_added(place, a_patient(last_name="Raced", payer="Carolina Medicaid"))
+
+
+async def its_payer_is_added(place: Place, patient: Patient) -> None:
+    portal_id = place.clinic.put(patient.values)
+    place.clinic.begin()
+    (edit,) = [edit for edit in new_rows(patient) if edit.section is Section.PAYERS]
+    await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
+    assert [values for *_, values in place.clinic.saves] == [edit.values]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from portal_people import Clerk, Clinic, a_patient, go_ahead, web_portal
-from portal_place import Place
+from portal_people import Clerk, a_patient, go_ahead, web_portal
+from portal_place import Place, place, place_at
 
 from fusion.codes import Code
 from fusion.pages.pack_file import load_pack
@@ -17,22 +17,15 @@ from fusion.standin.server import StandInPortal
 from listener.errors import EntryError, Outage
 from tests.story.interruptions import Actions, lock, notice
 
+__all__ = ["place"]  # a fixture
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 PACK = load_pack("harbor")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    evidence = tmp_path_factory.mktemp("evidence") / "pages"
-    async with StandInPortal(skin="harbor") as standin, web_portal(standin, evidence, pack=PACK) as portal:
-        yield Place(portal=portal, clinic=Clinic(standin), evidence=evidence)
-
-
-@pytest.fixture
-def place(opened: Place) -> Place:
-    opened.control.clear_faults()
-    opened.clinic.begin()
-    return opened
+    async with place_at(tmp_path_factory.mktemp("evidence") / "pages", skin="harbor") as place:
+        yield place
 
 
 async def test_the_log_in_takes_two_pages_and_a_wrong_password_is_given_once(tmp_path: Path) -> None:
@@ -87,8 +80,7 @@ async def test_results_are_read_page_by_page_and_former_patients_with_them(place
 
 async def test_a_question_of_the_browser_that_the_pack_does_not_know_is_not_answered(tmp_path: Path) -> None:
     unaware = PACK.model_copy(update={"page": PACK.page.model_copy(update={"questions": ()})})
-    async with StandInPortal(skin="harbor") as standin, web_portal(standin, tmp_path, pack=unaware) as portal:
-        place = Place(portal=portal, clinic=Clinic(standin), evidence=tmp_path)
+    async with place_at(tmp_path, skin="harbor", pack=unaware) as place:
         patient = a_patient(last_name="Asked")
         portal_id = place.clinic.put(patient.values)
         with pytest.raises(Refused) as refused:
@@ -160,16 +152,8 @@ async def test_a_form_that_a_lock_brings_anew_before_save_is_not_saved_as_it_was
     portal_id = place.clinic.put(patient.values)
     values = {Field.NICKNAME: "Avie"} if section is Section.PATIENT else {Field.GUARDIAN_NAME: "Rosa"}
     edit = Edit(section=section, row=None, values=values)
-    await place.portal.read(portal_id)
-    place.clinic.begin()
-    page = (await place.portal.warm.tab()).page
-    actions = Actions(page)
-    actions.begin(
-        due=lambda: actions.names.count("click") == 2, deed=lambda: lock(place.clinic.standin, page, framed=True)
-    )
     with pytest.raises(EntryError):
-        await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
-    await actions.end()
+        await place.disturbed(portal_id, edit, patient, by=lock, before=(2, "click"))
     assert place.clinic.saves == []
     assert place.clinic.count("refused") == 0
     await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
@@ -182,16 +166,7 @@ async def test_a_telephone_number_that_a_lock_took_away_is_typed_again_as_the_po
     portal_id = place.clinic.put(patient.values)
     values = {Field.GUARDIAN_NAME: "Rosa", Field.PHONE: "+19195550123", Field.EMAIL: "rosa@example.com"}
     edit = Edit(section=Section.CONTACTS, row=None, values=values)
-    await place.portal.read(portal_id)
-    place.clinic.begin()
-    page = (await place.portal.warm.tab()).page
-    actions = Actions(page)
-    actions.begin(
-        due=lambda: actions.names.count("fill") == 3, deed=lambda: lock(place.clinic.standin, page, framed=True)
-    )
-    await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
-    await actions.end()
-    assert actions.happened
+    await place.disturbed(portal_id, edit, patient, by=lock, before=(3, "fill"))
     assert [saved for *_, saved in place.clinic.saves] == [values]
 
 
@@ -200,14 +175,6 @@ async def test_a_dialog_that_takes_the_keys_is_not_taken_for_a_field_that_keeps_
     portal_id = place.clinic.put(patient.values)
     values = {Field.GUARDIAN_NAME: "Rosa", Field.PHONE: "+19195550123"}
     edit = Edit(section=Section.CONTACTS, row=None, values=values)
-    await place.portal.read(portal_id)
-    place.clinic.begin()
-    page = (await place.portal.warm.tab()).page
-    actions = Actions(page)
-    actions.begin(
-        due=lambda: actions.names.count("fill") == 1, deed=lambda: notice(place.clinic.standin, page, framed=True)
-    )
     with pytest.raises(Refused) as refused:
-        await place.portal.update(portal_id, [edit], expect=patient.identity, about_to_save=go_ahead)
-    await actions.end()
+        await place.disturbed(portal_id, edit, patient, by=notice, before=(1, "fill"))
     assert (refused.value.code, place.clinic.saves) == (Code.UNEXPECTED_PAGE, [])

@@ -5,17 +5,15 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from portal_people import Clerk, Clinic, a_patient, section_of, web_portal
-from portal_place import Place, opened, place
+from portal_people import Clerk, a_patient, section_of
+from portal_place import Place, opened, place, place_at
 from structlog.testing import capture_logs
 
 from fusion.codes import Code
 from fusion.differences import differences
-from fusion.pages.pack_file import load_pack
 from fusion.patient import Edit, Field, Patient, Section
 from fusion.portal import Overtaken
 from fusion.push import push
-from fusion.standin.server import StandInPortal
 from listener.entry import Outcome
 from tests.fusion.desk import INTAKE, MAPPING, At, DisturbedPortal, an_entry, patient_of
 
@@ -25,12 +23,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def harbor(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    evidence = tmp_path_factory.mktemp("evidence") / "pages"
-    async with (
-        StandInPortal(skin="harbor") as standin,
-        web_portal(standin, evidence, pack=load_pack("harbor")) as portal,
-    ):
-        yield Place(portal=portal, clinic=Clinic(standin), evidence=evidence)
+    async with place_at(tmp_path_factory.mktemp("evidence") / "pages", skin="harbor") as place:
+        yield place
 
 
 async def edits_as_read(place: Place, portal_id: str, wanted: Patient) -> tuple[Edit, ...]:

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from portal_people import PACK, Clinic, a_patient, go_ahead, web_portal
-from portal_place import NICKNAME, Place, opened, place
+from portal_people import PACK, a_patient, go_ahead
+from portal_place import NICKNAME, Place, opened, place, place_at
 
 from fusion.pages.pack import Pack
 from fusion.patient import Field
 from fusion.portal import Overtaken
-from fusion.standin.server import StandInPortal
 
 __all__ = ["opened", "place"]  # fixtures
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -75,28 +74,23 @@ async def test_an_unchanged_patient_takes_three_requests_at_most(place: Place) -
 
 @pytest.mark.parametrize("answer", [None, "/api/no-such-thing/{id}$"], ids=["no answer named", "another one named"])
 async def test_without_the_proof_a_chart_is_opened_with_a_page_load(tmp_path: Path, answer: str | None) -> None:
-    async with StandInPortal() as standin, web_portal(standin, tmp_path, pack=with_chart(answer=answer)) as portal:
-        place = Place(portal=portal, clinic=Clinic(standin), evidence=tmp_path)
+    async with place_at(tmp_path, pack=with_chart(answer=answer)) as place:
         patient = a_patient(last_name="Loaded")
         portal_id = place.clinic.put(patient.values)
-        await portal.read(portal_id)
+        await place.portal.read(portal_id)
         before = loads(place)
-        shown = await portal.update(portal_id, [NICKNAME], expect=patient.identity, about_to_save=go_ahead)
+        shown = await place.portal.update(portal_id, [NICKNAME], expect=patient.identity, about_to_save=go_ahead)
         assert shown.values[Field.NICKNAME] == "Avie"
         assert loads(place) > before
 
 
 async def test_without_a_second_address_one_goes_away_and_comes_back(tmp_path: Path) -> None:
     routes = PACK.routes.model_copy(update={"chart_again": None, "away": None})
-    async with (
-        StandInPortal() as standin,
-        web_portal(standin, tmp_path, pack=PACK.model_copy(update={"routes": routes})) as portal,
-    ):
-        place = Place(portal=portal, clinic=Clinic(standin), evidence=tmp_path)
+    async with place_at(tmp_path, pack=PACK.model_copy(update={"routes": routes})) as place:
         portal_id = place.clinic.put(a_patient(last_name="Away").values)
-        await portal.read(portal_id)
+        await place.portal.read(portal_id)
         before = loads(place)
         place.control.put_patient({"id": portal_id, "Patient": {"Nickname": "Avie"}})
-        shown = await portal.read(portal_id)
+        shown = await place.portal.read(portal_id)
         assert shown is not None
         assert (shown.values[Field.NICKNAME], loads(place)) == ("Avie", before)

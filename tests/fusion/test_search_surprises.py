@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from portal_people import PACK, Clinic, a_patient, web_portal
-from portal_place import Place
+from portal_people import PACK, a_patient
+from portal_place import Place, place_at
 
 from fusion.codes import Code
 from fusion.pages.pack import Pack
 from fusion.portal import Refused
-from fusion.standin.server import StandInPortal
 from listener.errors import EntryError
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -30,13 +29,9 @@ def searching(**changed: Any) -> Pack:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
-    evidence = tmp_path_factory.mktemp("evidence") / "pages"
-    async with (
-        StandInPortal() as standin,
-        web_portal(standin, evidence, pack=searching(**SCROLLED)) as portal,
-    ):
-        standin.control.look(long_lists=True, widgets={"Include inactive": "checks"})
-        yield Place(portal=portal, clinic=Clinic(standin), evidence=evidence)
+    async with place_at(tmp_path_factory.mktemp("evidence") / "pages", pack=searching(**SCROLLED)) as place:
+        place.control.look(long_lists=True, widgets={"Include inactive": "checks"})
+        yield place
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from portal_people import Clerk, Clinic, a_patient, go_ahead, web_portal
-from portal_place import Place, opened, place
+from portal_people import Clerk, a_patient, go_ahead
+from portal_place import Place, opened, place, place_at
 
 from fusion.codes import Code
-from fusion.pages.pack_file import load_pack
 from fusion.portal import Refused
-from fusion.standin.server import StandInPortal
 
 __all__ = ["opened", "place"]  # fixtures
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
@@ -109,15 +107,8 @@ async def test_a_field_that_only_staff_fills_in_and_that_blocks_save_is_named(
     assert (clerk.calls, place.clinic.saves) == (0 if demand else 1, [])
 
 
-async def test_the_browser_itself_asks_for_a_field_and_nobody_waits_for_the_save(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    evidence = tmp_path_factory.mktemp("evidence")
-    async with (
-        StandInPortal(skin="harbor") as standin,
-        web_portal(standin, evidence, pack=load_pack("harbor")) as portal,
-    ):
-        place = Place(portal=portal, clinic=Clinic(standin), evidence=evidence)
+async def test_the_browser_itself_asks_for_a_field_and_nobody_waits_for_the_save(tmp_path: Path) -> None:
+    async with place_at(tmp_path, skin="harbor") as place:
         patient = a_patient(last_name="Asked")
         portal_id = place.clinic.put(patient.values)
         place.control.look(demands={"Referred By": ""})
