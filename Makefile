@@ -32,7 +32,7 @@ unit: .make/venv .make/chromium .make/node/ready ## all tests; ARGS="-k twins", 
 test-sf: .make/venv .make/node/sf/ready ## the package put into the stand-in org by the real Salesforce CLI (300 MB)
 	TEST_SF=1 $(VENV)/pytest tests/sfdx/test_cli.py --capture=no $(ARGS)
 
-test-matrix: .make/venv .make/chromium ## each step disturbed, a kill at each point, a day of 300 visits: hours; ARGS="-k 'harbor and lock'"
+test-matrix: .make/venv .make/chromium ## each step disturbed, a kill at each point, a day of 300 visits at either portal: hours; ARGS="-k 'harbor and lock'"
 	FUSION_TEST_MATRIX=full $(VENV)/pytest -n $(WORKERS) --dist loadgroup tests/story $(ARGS)
 
 check-migrations: .make/venv ## only the tour up, check, down on SQLite and Postgres

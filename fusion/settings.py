@@ -162,7 +162,12 @@ class SyncSettings(Part):
     lease_seconds: float = Field(
         default=60.0, ge=1, le=600, description="How long a silent worker keeps a row from the next"
     )
-    deadline_seconds: float = Field(default=180.0, ge=1, le=3600, description="How long one visit may take at most")
+    deadline_seconds: float = Field(
+        default=180.0,
+        ge=1,
+        le=3600,
+        description="How long one visit may take at most; a walk through the portal half of that",
+    )
     portal_attempts: int = Field(
         default=6, ge=1, le=100, description="How often a row is tried in the portal before a person must look"
     )
