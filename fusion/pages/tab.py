@@ -317,9 +317,11 @@ class Tab:
                 raise
             raise Outage("the portal cannot be reached", hint="is PORTAL_URL reachable from this host?") from None
         if response is not None and response.status >= 500:
+            # Its text may say more than its number, and comes later on a slow line or a busy machine.
             with contextlib.suppress(PlaywrightTimeout):
+                await self.page.wait_for_load_state("domcontentloaded", timeout=self.patience.action * 1000)
                 await self._stops.wait_for(state="attached", timeout=_LOOK * 1000)
-                await self._met()
+            await self._met()
             raise Outage(
                 f"the portal answers with status {response.status}",
                 hint="wait, or see whether the portal is down for everybody",

@@ -49,6 +49,7 @@ class Doorway:
     captcha: bool = False
     blocked: bool = False
     maintenance: int = 0  # the status that every page answers with; 0: none
+    maintenance_text: float = 0.0  # seconds until its text follows its head
     one_session: bool = False
     window_bound: bool = False
     expired: set[str] = field(default_factory=set)

@@ -30,7 +30,8 @@ from fusion.standin.wire import Wire
 WEB = Path(__file__).parent / "web"
 HOST = "127.0.0.1"
 _MAINTENANCE = (
-    "<!doctype html><title>Fusion Web Clinic</title><h1>Scheduled Maintenance</h1><p>We will be back soon.</p>"
+    b"<!doctype html><title>Fusion Web Clinic</title>",
+    b"<h1>Scheduled Maintenance</h1><p>We will be back soon.</p>",
 )
 DEFAULT_USERS = {"robot@example.com": "Sync-the-charts-1"}
 
@@ -147,11 +148,21 @@ class StandInPortal:
         self.wire.assets[request.path] += 1
         await asyncio.sleep(self.wire.latency.total_seconds())
         if self.doorway.maintenance:
-            return web.Response(text=_MAINTENANCE, content_type="text/html", status=self.doorway.maintenance)
+            return await self._maintenance(request)
         response = await handler(request)
         # Asked for again each time, answered 304: what was edited on disk is seen at the next reload.
         response.headers["Cache-Control"] = "no-cache"
         response.headers["Content-Security-Policy"] = "default-src 'self'"
+        return response
+
+    async def _maintenance(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=self.doorway.maintenance, headers={"Content-Type": "text/html"})
+        await response.prepare(request)
+        head, text = _MAINTENANCE
+        await response.write(head)
+        await asyncio.sleep(self.doorway.maintenance_text)
+        await response.write(text)
+        await response.write_eof()
         return response
 
 

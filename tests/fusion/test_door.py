@@ -97,6 +97,11 @@ async def test_maintenance_is_named_and_over_when_it_is_over(alone: Place, statu
     assert door_of(alone.clinic.standin) == ["login"]
 
 
+async def test_a_page_of_maintenance_is_known_however_late_its_text_comes(alone: Place) -> None:
+    alone.control.door(maintenance=503, maintenance_text=1.0)
+    assert await shut_by(alone.portal) is Standing.MAINTENANCE
+
+
 async def test_a_portal_that_is_down_is_an_outage_and_says_nothing_of_the_password(tmp_path: Path) -> None:
     unknown = PACK.model_copy(update={"stops": ()})
     async with StandInPortal() as standin, web_portal(standin, tmp_path, pack=unknown) as portal:
