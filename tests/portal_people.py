@@ -19,6 +19,8 @@ from listener.change import RecordId
 
 USERNAME, PASSWORD = next(iter(DEFAULT_USERS.items()))
 PACK = load_pack("fusion_web")
+BROWSER = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+"""Chromium without its own window, where there is one: it costs tests a third less. None: Playwright's own."""
 QUICK = Patience(page=5.0, action=2.0, save=2.0, menu=1.0)
 
 AVA: Values = {
@@ -140,7 +142,7 @@ def web_portal(
         password=SecretStr(password),
         pack=pack,
         evidence=evidence,
-        executable=shutil.which("chromium"),
+        executable=BROWSER,
         patience=QUICK,
         **{"most_logins": 1000, **more},
     )

@@ -1,10 +1,10 @@
 """A process of its own that reads one chart and stays until it is killed; arguments: see `main`."""
 
 import asyncio
-import shutil
 import sys
 from pathlib import Path
 
+from portal_people import BROWSER
 from pydantic import SecretStr
 
 from fusion.account import KeptAccount
@@ -26,7 +26,7 @@ async def main(url: str, database: str, key: str, password: str, folder: str, ch
         password=secret,
         pack=load_pack("fusion_web"),
         evidence=Path(folder),
-        executable=shutil.which("chromium"),
+        executable=BROWSER,
         patience=Patience(page=15.0, action=5.0, save=5.0),
         memory=memory,
     ) as portal:

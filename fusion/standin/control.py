@@ -112,8 +112,8 @@ class Control:
 
     def door(self, **switches: object) -> dict[str, object]:
         """Set what a log-in meets: `codes` (off, email, totp), `terms`, `captcha`, `blocked`, `one_session`,
-        `window_bound` (true or false), `maintenance` (a status, 0: none), `maintenance_text` (seconds until the text of that page
-        follows its head). Raises BadRule; gives all as they are now.
+        `window_bound` (true or false), `maintenance` (a status, 0: none), `maintenance_text` (seconds until the text of
+        that page follows its head). Raises BadRule; gives all as they are now.
         """
         for name, value in switches.items():
             if name not in _SWITCHES or type(value) is not type(_SWITCHES[name]):

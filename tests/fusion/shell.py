@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from portal_people import BROWSER
 
 from fusion.standin.intakes import intakes
 from fusion.standin.sandbox import Sandbox, sandbox
@@ -42,6 +43,7 @@ class Shell:
             **self.box.environment(),
             "DATABASE_URL": self.database_url,
             "FUSION_SYNC_BACKFILL_PER_MINUTE": "600",
+            "FUSION_SYNC_BROWSER": BROWSER or "",
             "FUSION_SYNC_OPS_PORT": "0",
             "FUSION_SYNC_SETTLE_SECONDS": "0",
             "LOGNAME": "dana",

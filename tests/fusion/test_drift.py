@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from portal_people import PACK, PASSWORD, USERNAME, Clinic, a_patient, section_of
+from portal_people import BROWSER, PACK, PASSWORD, USERNAME, Clinic, a_patient, section_of
 from portal_place import Place, opened, place, place_at
 
 from fusion.browser import WebPortal
@@ -211,7 +210,7 @@ async def test_the_doctor_tells_a_person_and_names_no_patient(place: Place, tmp_
             "PORTAL_USERNAME": USERNAME,
             "PORTAL_PASSWORD": PASSWORD,
             "DATABASE_URL": url,
-            "FUSION_SYNC_BROWSER": shutil.which("chromium") or "",
+            "FUSION_SYNC_BROWSER": BROWSER or "",
         }
         doctor = (sys.executable, "-m", "fusion.cli", "doctor", "--portal", "--json")
         process = await asyncio.create_subprocess_exec(*doctor, cwd=tmp_path, env=given, stdout=-1, stderr=-2)

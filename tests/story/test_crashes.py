@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from portal_people import BROWSER
 
 from fusion.cli.migrate import migrate
 from fusion.standin.demo import Watching, play
@@ -23,6 +24,7 @@ from listener.database import Database
 
 KILLS = int(os.environ.get("FUSION_TEST_KILLS", "10"))
 QUICK = {
+    "FUSION_SYNC_BROWSER": BROWSER or "",
     "FUSION_SYNC_SETTLE_SECONDS": "0.7",
     "FUSION_SYNC_POLL_SECONDS": "0.3",
     "FUSION_SYNC_GATE_SECONDS": "1",

@@ -1,11 +1,11 @@
 """The page in a real Chromium, as a driver meets it; judged by what is seen and by the ledger."""
 
 import os
-import shutil
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, async_playwright, expect
+from portal_people import BROWSER
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
@@ -18,7 +18,7 @@ async def chromium():
     # Chromium's sandbox refuses to run as root.
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        browser = await playwright.chromium.launch(executable_path=BROWSER, args=flags)
         yield browser
         await browser.close()
 
