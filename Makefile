@@ -1,7 +1,7 @@
 # Every task of this repository. A target sets up what it needs and says so; set-up is done again when the pins change.
 
 VENV := .venv/bin
-WORKERS ?= 2
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types contracts unit test-sf check-migrations format package test-matrix bench bench-capture clean
@@ -24,8 +24,8 @@ types: .make/venv ## mypy --strict
 contracts: .make/venv ## who may import whom
 	$(VENV)/lint-imports --no-logo
 
-# Two browsers at a time are what two cores carry. loadgroup hands tests out one by one: stories take minutes, the rest
-# a moment, and any other way one worker would get all the stories.
+# Three: stories mostly wait, and two others at a time are what two cores carry. loadgroup hands tests out one by one:
+# stories take minutes, the rest a moment, and any other way one worker would get all the stories.
 unit: .make/venv .make/chromium .make/node/ready ## all tests; ARGS="-k twins", WORKERS=4
 	$(VENV)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 

@@ -23,7 +23,7 @@ from listener import board
 from listener.database import Database
 from listener.schema import holder
 
-pytestmark = [pytest.mark.story, pytest.mark.xdist_group("story"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.story, pytest.mark.xdist_group("processes"), pytest.mark.timeout(120)]
 
 CLEAN = {
     name: value

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.story,
     pytest.mark.postgres,
     pytest.mark.timeout(120),
-    pytest.mark.xdist_group("story"),
+    pytest.mark.xdist_group("processes"),
 ]
 
 CLEAN = {
