@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +20,8 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Locator
 
 from fusion.codes import Code
+from fusion.pages.at_hand import AtHand
+from fusion.pages.at_once import document, uncovered
 from fusion.pages.cover import LoggedOut
 from fusion.pages.pack import Form, Pack
 from fusion.pages.script import script
@@ -29,8 +31,8 @@ from fusion.patient import Row, Section, Shown, Values
 from fusion.portal import Refused
 
 # As text: Playwright's own way with values takes as long as reading them.
-_READ = f"(spec) => JSON.stringify(({script('chart.js')})(spec))"
-_REOPEN = f"async (ask) => JSON.stringify(await ({script('reopen.js')})(ask, {script('chart.js')}))"
+READ = f"(spec) => JSON.stringify(({script('chart.js')})(spec))"
+_REOPEN = f"async ([root], ask) => root && JSON.stringify(await ({script('reopen.js')})(ask, {READ}))"
 
 _AT_HAND = 5.0
 
@@ -40,10 +42,14 @@ Pairs = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartPage:
-    """What one page load showed. `revisions`: by section, as the portal writes them, to know a newer one by."""
+    """What one page load showed, and as `text` what it was read from.
+
+    `revisions`: by section, as the portal writes them, to know a newer one by.
+    """
 
     shown: Shown
     revisions: Mapping[Section, str]
+    text: str = field(repr=False, default="")
 
 
 async def open_chart(tab: Tab, portal_id: str, *, wary: Collection[Section] = ()) -> ChartPage | None:
@@ -62,7 +68,7 @@ async def open_chart(tab: Tab, portal_id: str, *, wary: Collection[Section] = ()
         page = await read_chart(tab, wary=wary)
     if page.shown.portal_id != portal_id:
         raise Refused(Code.IDENTITY_MISMATCH)
-    tab.shows(portal_id)
+    tab.chart = AtHand(chart=portal_id, text=page.text)
     return page
 
 
@@ -75,9 +81,10 @@ async def _reopened(
 ) -> ChartPage | None:
     """The same without a page load, if it is proven to be what the portal answered just now; else None."""
     chart, routes = tab.pack.chart, tab.pack.routes
-    if chart.answer is None or not tab.inside:
+    # What lies over the page from before is seen in the same call; what comes now is told.
+    root = uncovered(tab) if tab.left_over else document(tab)
+    if chart.answer is None or root is None or not tab.inside:
         return None
-    tab.forget_chart()
     tab.wire.reset()
     began = time.monotonic()
     ask = {
@@ -87,15 +94,19 @@ async def _reopened(
         "answer": chart.answer.replace("{id}", re.escape(quote(portal_id, safe=""))),
         "dialog": tab.pack.page.dialog,
         "within": tab.patience.page * 1000,
-        "spec": _spec(tab.pack),
+        "spec": spec_of(tab.pack),
     }
     try:
-        told = json.loads(await tab.page.evaluate(_REOPEN, ask))
+        answer = await root.evaluate_all(_REOPEN, ask)
     except PlaywrightError:
         if tab.page.is_closed():
             raise
         # The page loaded itself anew, for one.
         return None
+    if answer is None:
+        return None
+    told = json.loads(answer)
+    tab.forget_chart()
     if not told["fresh"]:
         # Whatever came in place of the chart has its say; a chart without the proof is opened with a page load.
         left = max(tab.patience.page - (time.monotonic() - began), 0.1)
@@ -109,19 +120,21 @@ async def _reopened(
     return page_from(await _whole(tab, told["chart"], wary), tab.pack, wary=wary)
 
 
-async def chart_at_hand(tab: Tab, portal_id: str, *, wary: Collection[Section] = ()) -> ChartPage | None:
-    """The chart as `open_chart` just showed it, read again from that very page; None if it must be opened.
+def chart_at_hand(tab: Tab, portal_id: str, *, wary: Collection[Section] = ()) -> ChartPage | None:
+    """The chart as `open_chart` just showed it; None if it must be opened.
 
-    Only while nothing was clicked, typed or loaded since, and only for some seconds: others edit charts, too.
+    Only while nothing was clicked, typed or loaded since, and only for some seconds: others edit charts, too. Before
+    anything is done on it, that very page must be seen to show it still (`is_still`).
     """
-    if not tab.is_showing(portal_id, for_seconds=_AT_HAND):
+    seen = tab.chart
+    if seen is None or seen.chart != portal_id or seen.age > _AT_HAND:
         return None
-    raw = await _read(tab)
-    # No header is no chart: something took its place.
-    if not raw["header"] or not all(raw["sections"].values()):
-        return None
-    page = page_from(raw, tab.pack, wary=wary)
-    return page if page.shown.portal_id == portal_id else None
+    return page_from(seen.text, tab.pack, wary=wary)
+
+
+async def is_still(tab: Tab, page: ChartPage) -> bool:
+    """Whether the page shows all of the chart as it did."""
+    return await _read(tab) == page.text
 
 
 async def read_chart(tab: Tab, *, wary: Collection[Section] = ()) -> ChartPage:
@@ -129,26 +142,27 @@ async def read_chart(tab: Tab, *, wary: Collection[Section] = ()) -> ChartPage:
     return page_from(await _whole(tab, await _read(tab), wary), tab.pack, wary=wary)
 
 
-async def _whole(tab: Tab, raw: dict[str, Any], wary: Collection[Section]) -> dict[str, Any]:
+async def _whole(tab: Tab, text: str, wary: Collection[Section]) -> str:
     """What was read, once all sections are there: a portal may draw them one after the other."""
     for section, form in tab.pack.sections.items():
-        if not raw["sections"][section] and section not in wary:
+        if not json.loads(text)["sections"][section] and section not in wary:
             await tab.first_of({"it": tab.place.locator(form.area).first}, expected=f'"{section}"')
-            raw = await _read(tab)
-    return raw
+            text = await _read(tab)
+    return text
 
 
-async def _read(tab: Tab) -> dict[str, Any]:
-    raw: dict[str, Any] = json.loads(await tab.evaluate(_READ, _spec(tab.pack)))
-    return raw
+async def _read(tab: Tab) -> str:
+    text: str = await tab.evaluate(READ, spec_of(tab.pack))
+    return text
 
 
-def page_from(raw: Mapping[str, Any], pack: Pack, *, wary: Collection[Section] = ()) -> ChartPage:
-    """What the page showed, in canonical values.
+def page_from(text: str, pack: Pack, *, wary: Collection[Section] = ()) -> ChartPage:
+    """What the page showed by *text*, as `chart.js` gives it, in canonical values.
 
     A section is read whole or, where it is one of *wary*, not at all: then it is `unread`, and nothing of it is
     guessed. Elsewhere a missing section or label raises Refused with `PORTAL_CHANGED`.
     """
+    raw: Mapping[str, Any] = json.loads(text)
     values: Values = {}
     rows: dict[Section, tuple[Row, ...]] = {}
     unread: set[Section] = set()
@@ -168,6 +182,7 @@ def page_from(raw: Mapping[str, Any], pack: Pack, *, wary: Collection[Section] =
     return ChartPage(
         shown=Shown(portal_id=_id_in(raw, pack), values=values, rows=rows, unread=frozenset(unread)),
         revisions={section: (found[section] or {}).get("revision", "") for section in pack.sections},
+        text=text,
     )
 
 
@@ -183,7 +198,7 @@ def _rows_of(section: Section, raw: Mapping[str, Any], form: Form, pack: Pack) -
 
 async def id_on(tab: Tab) -> str:
     """The id of the chart that the page is about, be it the chart itself or a form of it."""
-    return _id_in(await _read(tab), tab.pack)
+    return _id_in(json.loads(await _read(tab)), tab.pack)
 
 
 def _id_in(raw: Mapping[str, Any], pack: Pack) -> str:
@@ -223,7 +238,7 @@ def _by_label(pairs: Pairs) -> dict[str, str]:
     return found
 
 
-def _spec(pack: Pack) -> dict[str, Any]:
+def spec_of(pack: Pack) -> dict[str, Any]:
     chart = pack.chart
     return {
         "header": chart.header,

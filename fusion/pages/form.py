@@ -17,12 +17,14 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 from fusion.codes import Code
 from fusion.differences import same as equal
 from fusion.pages import document
+from fusion.pages.at_once import told
 from fusion.pages.entry import Entry, Kind
+from fusion.pages.last_look import LastLook, alone, last_look
 from fusion.pages.pack import Form as FormSpec
 from fusion.pages.press import press
 from fusion.pages.tab import UNLOCKED, Tab
 from fusion.pages.values import canonical, labels_in, same, shown
-from fusion.pages.widgets import enter, labels_of, showing
+from fusion.pages.widgets import enter, labels_of, put, showing
 from fusion.patient import Field, Values
 from fusion.portal import AboutToSave, Overtaken, Refused
 from listener.errors import EntryError
@@ -56,6 +58,8 @@ async def fill(
             wrong = await _not_shown(tab, form, wanted, leaving=last)
         if not wrong:
             return number > 0
+        if not number and not (wrong := await _left_after_a_first_try(tab, form, wanted, wrong)):
+            return True
         for entry, text, now in wrong:
             await enter(tab, form, entry, text, empty=not now, tried=number)
             last = entry  # the one before was left as this one was entered
@@ -64,18 +68,31 @@ async def fill(
     return True
 
 
+async def _left_after_a_first_try(
+    tab: Tab, form: Locator, wanted: list[tuple[Entry, str]], wrong: list[tuple[Entry, str, str]]
+) -> list[tuple[Entry, str, str]]:
+    """What is still wrong once all that can be was put in at once."""
+    texts = await put(tab, form, [(entry, text) for entry, text, _ in wrong], [entry for entry, _ in wanted])
+    if texts is None or any(len(found) != 1 for found in texts):
+        return wrong
+    return _others(tab, wanted, [text for [text] in texts])
+
+
 async def is_as_read(
-    tab: Tab, form: Locator, spec: FormSpec, read: Values, typed: Values
+    tab: Tab, form: Locator, spec: FormSpec, read: Values, typed: Values, *, at_first: list[list[str]] | None = None
 ) -> Mapping[Field, str] | None:
     """See that an open form shows what the chart did, and say what it shows; None if not all of its fields are there.
+
+    *at_first*: what it was seen to show as it came up.
 
     Raises `Overtaken` if a field shows something else. A form may be drawn before its values have come. A field that is
     empty and about to be typed holds nothing to lose.
     """
     until = time.monotonic() + tab.patience.menu
     while True:
-        texts = dict(zip(spec.fields, await showing(tab, form, list(spec.fields.values())), strict=True))
-        shows = {field: found[0] for field, found in texts.items() if len(found) == 1}
+        found, at_first = at_first or await showing(tab, form, list(spec.fields.values())), None
+        texts = dict(zip(spec.fields, found, strict=True))
+        shows = {field: each[0] for field, each in texts.items() if len(each) == 1}
         now = {
             field: canonical(spec.fields[field], text, tab.pack.forms)
             for field, text in shows.items()
@@ -93,6 +110,12 @@ async def is_as_read(
         await asyncio.sleep(_LOOK)
 
 
+def in_order(spec: FormSpec, found: list[list[str]]) -> Mapping[Field, str] | None:
+    """What each field shows, if each is there just once; else None."""
+    texts = {field: each[0] for field, each in zip(spec.fields, found, strict=False) if len(each) == 1}
+    return texts if len(texts) == len(spec.fields) else None
+
+
 def _is_masked(entry: Entry, one: str, other: str) -> bool:
     """Whether either shows the last digits alone: then nobody can say whether they agree."""
     return entry.kind is Kind.SSN and re.search(r"[Xx*•]", one + other) is not None
@@ -107,8 +130,9 @@ async def save(
     saved: Locator,
     about_to_save: AboutToSave,
     duplicate: Locator | None = None,
-) -> None:
-    """Click Save and wait for *saved*, the save's own evidence; *values* are what was typed.
+) -> str | None:
+    """Click Save and wait for *saved*, the save's own evidence; its revision, where that was read along with it.
+    *values* are what was typed.
 
     Raises Refused with `REJECTED_VALUE` and the labels the portal complains of, before the click where it does so
     already; with `NOT_SAVED` if Save sleeps; or with `DUPLICATE_WARNING` if *duplicate* comes up (it is left open).
@@ -117,16 +141,25 @@ async def save(
     """
     typed = _written(tab, spec, values)
     alert = tab.visible(spec.alert, form)
-    try:
-        button = await _ready(tab, form, spec, values, typed)
-    except (Refused, PlaywrightTimeout) as reason:
-        unexpected = isinstance(reason, Refused) and reason.code is Code.UNEXPECTED_PAGE
-        if unexpected or await document.is_marked(tab):
-            raise
-        raise EntryError("the page was loaded anew before what was typed was saved", hint="it is typed again") from None
+    look = last_look(tab, form, spec, [entry for entry, _ in typed])
+    seen = await _seen_ready(tab, look, typed)
+    button = await _ready_here(tab, form, spec, values, typed) if seen is None else tab.visible(spec.save, form)
     await about_to_save()
     tab.pending = True
-    await press(tab, button)
+    if look is None or seen is None:
+        await press(tab, button)
+    elif not await look.press(seen):
+        # Nothing was clicked: something came up, or what was typed is gone.
+        tab.pending = False
+        button = await _ready_here(tab, form, spec, values, typed)
+        await about_to_save()
+        tab.pending = True
+        await press(tab, button)
+    attribute = tab.pack.chart.revision
+    if attribute is not None and (revision := await told(tab, saved, attribute)):
+        tab.pending = False
+        tab.saves += 1
+        return revision
     answers = {"saved": saved, "alert": alert}
     if duplicate is not None:
         answers["duplicate"] = duplicate
@@ -137,6 +170,27 @@ async def save(
     if answer == "duplicate":
         raise Refused(Code.DUPLICATE_WARNING)
     tab.saves += 1
+    return None
+
+
+async def _ready_here(
+    tab: Tab, form: Locator, spec: FormSpec, values: Values, typed: list[tuple[Entry, str]]
+) -> Locator:
+    """The button that saves, as `_ready` finds it; EntryError if what was typed went with its document."""
+    try:
+        return await _ready(tab, form, spec, values, typed)
+    except (Refused, PlaywrightTimeout) as reason:
+        unexpected = isinstance(reason, Refused) and reason.code is Code.UNEXPECTED_PAGE
+        if unexpected or await document.is_marked(tab):
+            raise
+        raise EntryError("the page was loaded anew before what was typed was saved", hint="it is typed again") from None
+
+
+async def _seen_ready(tab: Tab, look: LastLook | None, typed: list[tuple[Entry, str]]) -> str | None:
+    """What the last look saw, if Save could be clicked and all shows what was typed; None: see step by step."""
+    seen = None if look is None else await look.sees()
+    texts = None if seen is None else alone(seen)
+    return seen if texts is not None and not _others(tab, typed, texts) else None
 
 
 async def _ready(tab: Tab, form: Locator, spec: FormSpec, values: Values, typed: list[tuple[Entry, str]]) -> Locator:

@@ -3,9 +3,12 @@
   const [button] = buttons;
   if (!button?.matches("button, input[type=submit], input[type=button]")) return false;
   if (button.matches(":disabled, [aria-disabled=true]")) return false;
-  button.scrollIntoView({ block: "center", behavior: "instant" });
-  const { left, top, width, height } = button.getBoundingClientRect();
-  if (!button.contains(document.elementFromPoint(left + width / 2, top + height / 2))) return false;
+  const open = () => {
+    const { left, top, width, height } = button.getBoundingClientRect();
+    return button.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+  };
+  if (!open()) button.scrollIntoView({ block: "center", behavior: "instant" });
+  if (!open()) return false;
   button.click();
   return true;
 };

@@ -49,6 +49,7 @@ def queries(patient: Patient, pack: Pack) -> Iterator[str]:
 
 async def find(tab: Tab, patient: Patient) -> tuple[Hit, ...]:
     """Every result of every query, without doubles. Raises EntryError if the answers can't be read to their end."""
+    await tab.look_over()
     tab.forget_chart()
     await be_inside(tab)
     found: dict[str, Hit] = {}

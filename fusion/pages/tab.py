@@ -20,8 +20,10 @@ from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from fusion.codes import Code
+from fusion.pages.at_hand import AtHand
 from fusion.pages.cover import Cover, LoggedOut, answer_to, class_of, cover_of
 from fusion.pages.door import Door
+from fusion.pages.loading import load
 from fusion.pages.locate import Place, locate, visible
 from fusion.pages.pack import Pack
 from fusion.pages.patience import Patience
@@ -37,11 +39,9 @@ NO_EVIDENCE = "the portal gave no evidence of the save"
 LOOK_AGAIN = "the chart is looked at again before anything is written"
 _LOADED_FOR = 600.0
 """Seconds after which a page is loaded anew: a portal changes, and a page that is open does not hear of it."""
-_JUST_NOW = 1.0
-"""Seconds for which a chart that was opened has nothing over it that was not there when it was read."""
 _LOOK = 0.45
 """Seconds for one call that waits, within which Playwright looks every 50 ms."""
-_ANSWER = 0.25
+ANSWER = 0.25
 """Seconds to wait for a request's answer and not look at the page. A page may keep a request open for ever."""
 _AT_ONCE = "async (roots, given) => roots.length ? [await ({function})(given)] : []"
 
@@ -50,7 +50,8 @@ class Tab:
     """One page, kept warm between visits. `place` is where the portal works: the page, or the frame of it.
 
     `pending` is True from the click on Save until its evidence: whatever comes out then leaves the save in doubt.
-    `saves` counts those with evidence in this visit.
+    `saves` counts those with evidence in this visit. `chart`: what was read on this page load, until anything is
+    clicked, typed or loaded. `left_over`: what the last visit left over the page is yet to be seen.
     """
 
     def __init__(self, page: Page, *, base: str, pack: Pack, door: Door, patience: Patience) -> None:
@@ -64,8 +65,8 @@ class Tab:
         self.native_dialog = False
         self._inside_until = 0.0
         self._base = base
-        self._chart: str | None = None
-        self._chart_since = 0.0
+        self.chart: AtHand | None = None
+        self.left_over = False
         self._watching = False
         self._login = visible(page, pack.login.sign)
         self._stops = visible(page, tuple(spot for stop in pack.stops for spot in stop.sign) or pack.login.sign)
@@ -96,32 +97,33 @@ class Tab:
         await self.page.add_locator_handler(cover.lock, locked, no_wait_after=True)
 
     @property
+    def only_cover(self) -> Cover | None:
+        """What may lie over the page; None where it may lie over the page or over a frame of it."""
+        return self._covers[0] if self._frame is None else None
+
+    @property
     def inside(self) -> bool:
         """Whether a page of the portal's is open that is not its log-in, and was loaded not too long ago."""
         return time.monotonic() < self._inside_until
 
-    def shows(self, chart: str) -> None:
-        """Remember that this page load shows that chart, until anything is clicked, typed or loaded."""
-        self._chart, self._chart_since = chart, time.monotonic()
-
-    def is_showing(self, chart: str, *, for_seconds: float) -> bool:
-        """Whether it does, and came up no longer ago than that."""
-        return self._chart == chart and time.monotonic() - self._chart_since <= for_seconds
-
     def forget_chart(self) -> None:
         """Something was done on the page: what it shows is what it was told, not what the portal has."""
-        self._chart = None
+        self.chart, self.left_over = None, False
 
     async def begin(self) -> None:
-        """A new visit: nothing is in doubt yet. What the last one left over the page is seen before it is left."""
+        """A new visit: nothing is in doubt yet."""
         self.pending, self.saves = False, 0
         self.wire.reset()
-        if self._chart is not None and time.monotonic() - self._chart_since <= _JUST_NOW:
-            return
-        try:
-            await self.clear()
-        except LoggedOut:
-            self._inside_until = 0.0
+        self.left_over = self.chart is None or not self.chart.is_just_now
+
+    async def look_over(self) -> None:
+        """See what the last visit left over the page, once, before the page is left."""
+        if self.left_over:
+            self.left_over = False
+            try:
+                await self.clear()
+            except LoggedOut:
+                self._inside_until = 0.0
 
     async def open(self, route: str, states: Mapping[str, Locator], *, expected: str, fresh: bool = True) -> str:
         """Go to a page and say which of the states it is in, logging in on the way if asked to.
@@ -166,7 +168,7 @@ class Tab:
         """The same; but None if nothing comes, and `UNLOCKED` if a lock was opened before anything came."""
         began = time.monotonic()
         # What is drawn after an answer need not be looked for before it.
-        await self.wire.answer(min(within, _ANSWER))
+        await self.wire.answer(min(within, ANSWER))
         # Mostly it is there already, and counting costs a fraction of waiting.
         locks, sought = [cover.lock for cover in self._covers], states.values()
         locked, there = await asyncio.gather(
@@ -186,7 +188,7 @@ class Tab:
         unions[0] += states.values()
         looks = cycle([reduce(lambda one, other: one.or_(other), union).first for union in unions])
         while (left := within - (time.monotonic() - began)) > 0:
-            await self.wire.answer(min(left, _ANSWER))
+            await self.wire.answer(min(left, ANSWER))
             self._watching = True
             try:
                 # Playwright looks ever more rarely, down to twice a second; over a short time it keeps looking often.
@@ -241,6 +243,12 @@ class Tab:
         target = visible(scope, spots)
         event = target.dispatch_event("click", timeout=self.patience.action * 1000)
         await self._done_to(target, event, spots)
+        await self.opened(spots, scope, states, expected)
+
+    async def opened(
+        self, spots: tuple[Spot, ...], scope: Locator, states: Mapping[str, Locator], expected: str
+    ) -> None:
+        """Wait for one of *states* after a click without the pointer; with a real one if none comes."""
         if any([await one.count() for one in states.values()]):
             return
         while (state := await self.first_of_soon(states, within=self.patience.menu)) == UNLOCKED:
@@ -300,22 +308,10 @@ class Tab:
         return locate(scope or self.place, spots)
 
     async def _go(self, url: str, *, fresh: bool) -> None:
+        await self.look_over()
         self.forget_chart()
         self.wire.reset()
-        here = self.page.url.partition("#")[0] == url.partition("#")[0]
-        try:
-            if here and fresh:
-                # Going to another place of the same document would not load it again.
-                await self.page.evaluate("url => history.replaceState(null, '', url)", url)
-                response = await self.page.reload(wait_until="commit", timeout=self.patience.page * 1000)
-            else:
-                response = await self.page.goto(url, wait_until="commit", timeout=self.patience.page * 1000)
-        except PlaywrightTimeout:
-            raise Outage(f"the portal did not answer within {self.patience.page:g} s", hint="is it slow?") from None
-        except PlaywrightError as broken:
-            if "net::" not in broken.message:
-                raise
-            raise Outage("the portal cannot be reached", hint="is PORTAL_URL reachable from this host?") from None
+        response = await load(self.page, url, fresh=fresh, within=self.patience.page)
         if response is not None and response.status >= 500:
             # Its text may say more than its number, and comes later on a slow line or a busy machine.
             with contextlib.suppress(PlaywrightTimeout):

@@ -6,9 +6,9 @@ Entering a field leaves the one before; the last one is left before it is read (
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from playwright.async_api import Locator
 
@@ -23,7 +23,8 @@ from fusion.portal import Refused
 
 _TYPED = [Gesture.FILL, Gesture.KEYS, Gesture.SLOW]
 """Each is tried where the one before did not do."""
-_SHOWN = script("form.js")
+BOXES = script("boxes.js")
+_FORM = f"(forms, ask) => ({script('form.js')})(forms, ask, {BOXES})"
 _FIELDS = script("fields.js")
 _IN_BOXES = "boxes => boxes.map((box) => box.options ? (box.selectedOptions[0]?.label ?? '') : (box.value ?? ''))"
 
@@ -88,21 +89,49 @@ async def showing(
 
     *leaving*: the field that was typed in last is left before; masks and "Save" only take notice of what was left.
     """
-    if all(map(_in_page, entries)):
-        asked = [
-            {
-                "spots": [{"label": spot.label, "row": spot.row, "css": spot.css} for spot in entry.box],
-                "chosen": [spot.css for spot in entry.chosen] if entry.chosen else None,
-            }
-            for entry in entries
-        ]
-        # All in one call, without waiting.
-        told = await form.evaluate_all(_SHOWN, {"asked": asked, "leave": leaving is not None})
-        found: list[list[str]] = json.loads(told)
-        return found
+    if (asked := asked_of(entries)) is not None:
+        return await _told(form, {"asked": asked, "typed": [], "leave": leaving is not None})
     if leaving is not None:
         await tab.visible(leaving.box, form).blur(timeout=tab.patience.action * 1000)
     return [await _one_by_one(tab, form, entry) for entry in entries]
+
+
+async def put(
+    tab: Tab, form: Locator, texts: Sequence[tuple[Entry, str]], entries: Sequence[Entry]
+) -> list[list[str]] | None:
+    """Put texts into those of the fields that take them all at once, leave the last, and say what *entries* show then.
+
+    One call, and a first try alone: what shows something else then, be it that a dialog holds the page, is entered in
+    its own way. None, with nothing done, where there is no such field, or it takes more than one call.
+    """
+    asked = asked_of(entries)
+    typed = [
+        [entries.index(entry), text]
+        for entry, text in texts
+        if _gesture(entry, 0) is Gesture.FILL and (text or entry.clear is None)
+    ]
+    if asked is None or tab.pack.page.loads or not typed:
+        return None
+    return await _told(form, {"asked": asked, "typed": typed, "leave": True})
+
+
+def asked_of(entries: Sequence[Entry]) -> list[dict[str, Any]] | None:
+    """The fields as `boxes.js` finds them; None if it does not find them all: it knows labels, rows, and CSS alone."""
+    if not all(map(_in_page, entries)):
+        return None
+    return [
+        {
+            "spots": [{"label": spot.label, "row": spot.row, "css": spot.css} for spot in entry.box],
+            "chosen": [spot.css for spot in entry.chosen] if entry.chosen else None,
+        }
+        for entry in entries
+    ]
+
+
+async def _told(form: Locator, ask: Mapping[str, object]) -> list[list[str]]:
+    # As text: Playwright's own way with values takes as long as reading them.
+    found: list[list[str]] = json.loads(await form.evaluate_all(_FORM, ask))
+    return found
 
 
 async def labels_of(thing: Locator, which: Literal["all", "marked", "unsent"]) -> list[str]:

@@ -1,6 +1,7 @@
 """What page objects make of what a page showed, without a page: charts, search results, outlines."""
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def raw_chart() -> dict[str, Any]:
 
 
 def test_a_chart_is_read_into_canonical_values() -> None:
-    page = page_from(raw_chart(), PACK)
+    page = page_from(json.dumps(raw_chart()), PACK)
     assert page.shown.portal_id == "10234417"
     assert page.shown.values == section_of(AVA, Section.PATIENT)
     for section, rows in page.shown.rows.items():
@@ -44,7 +45,7 @@ def test_a_value_that_cannot_be_read_stays_as_it_is_shown() -> None:
     raw["sections"]["Patient"]["pairs"] = [
         [label, "sometime" if label == "Birthdate" else value] for label, value in raw["sections"]["Patient"]["pairs"]
     ]
-    page = page_from(raw, PACK)
+    page = page_from(json.dumps(raw), PACK)
     assert page.shown.values[Field.BIRTH_DATE] == "sometime"
     assert page.shown.identity.birth_date is None
 
@@ -57,7 +58,7 @@ def test_a_label_that_is_missing_or_there_twice_is_named(label: str) -> None:
     twice["sections"]["Patient"]["pairs"].append([label, ""])
     for raw, told in ((missing, f'expected "{label}"'), (twice, f'expected one "{label}"')):
         with pytest.raises(Refused) as refused:
-            page_from(raw, PACK)
+            page_from(json.dumps(raw), PACK)
         assert (refused.value.code, refused.value.detail) == (Code.PORTAL_CHANGED, told)
 
 
@@ -67,14 +68,14 @@ def test_a_label_that_a_row_lacks_is_named_and_a_chart_without_an_id_is_none() -
     nameless["header"] = []
     for raw, told in ((row, 'expected "Email"'), (nameless, 'expected "Patient ID"')):
         with pytest.raises(Refused) as refused:
-            page_from(raw, PACK)
+            page_from(json.dumps(raw), PACK)
         assert refused.value.detail == told
 
 
 def test_reading_changes_nothing_of_what_was_read() -> None:
     raw = raw_chart()
     before = copy.deepcopy(raw)
-    page_from(raw, PACK)
+    page_from(json.dumps(raw), PACK)
     assert raw == before
 
 

@@ -256,5 +256,7 @@ async def test_the_steps_of_a_visit_are_the_same_each_time(place: Place) -> None
     first, again = [await place.in_peace(BY_NAME["update Contacts"]) for _ in range(2)]
     deeds = [Counter(name for name in names if name not in looks) for names in (first, again)]
     assert deeds[0] == deeds[1]
-    assert deeds[0]["fill"] == 1
+    # Where texts are put in by a script of ours, they are among its calls.
+    assert deeds[0]["fill"] == (1 if place.skin == "harbor" else 0)
+    assert deeds[0]["evalOnSelectorAll"] >= 5
     assert abs(len(first) - len(again)) <= len(first) // 4
