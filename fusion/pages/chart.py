@@ -144,10 +144,12 @@ async def read_chart(tab: Tab, *, wary: Collection[Section] = ()) -> ChartPage:
 
 async def _whole(tab: Tab, text: str, wary: Collection[Section]) -> str:
     """What was read, once all sections are there: a portal may draw them one after the other."""
+    there = json.loads(text)["sections"]
     for section, form in tab.pack.sections.items():
-        if not json.loads(text)["sections"][section] and section not in wary:
+        if not there[section] and section not in wary:
             await tab.first_of({"it": tab.place.locator(form.area).first}, expected=f'"{section}"')
             text = await _read(tab)
+            there = json.loads(text)["sections"]
     return text
 
 
